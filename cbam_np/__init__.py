@@ -1,0 +1,19 @@
+"""CBAM from scratch: every formula one function, its hand-derived gradient beside it, on NumPy and CuPy arrays."""
+
+from cbam_np.arrays import asarray, to_numpy
+from cbam_np.cbam import CBAM, cbam
+from cbam_np.channel import channel_attention, channel_map
+from cbam_np.spatial import spatial_attention, spatial_map
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CBAM",
+    "asarray",
+    "cbam",
+    "channel_attention",
+    "channel_map",
+    "spatial_attention",
+    "spatial_map",
+    "to_numpy",
+]

@@ -1,0 +1,128 @@
+"""The block, formulas (1) and (2), and a thin class around it that holds parameters."""
+
+from copy import copy
+from math import prod
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from cbam_np.arrays import Array, Backward, Params, asarray, describe
+from cbam_np.channel import channel_attention
+from cbam_np.ops.pooling import Ties
+from cbam_np.spatial import spatial_attention
+
+
+def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:
+    """Formulas (1) and (2): channel attention, then spatial attention on its result.
+
+        F′ = M_c(F) ⊗ F
+        F″ = M_s(F′) ⊗ F′
+
+    A chain goes back in reverse order: dF″ → dF′ → dF.
+
+    f: (N, C, H, W); params: "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k) in
+    the order [avg, max], and optional biases "channel.b1" (C/r,), "channel.b2" (C,), "spatial.bias" (1,)
+    -> f2: (N, C, H, W), in the array library and dtype of f.
+    `backward(d_f2)` returns d_f and a dict with the gradient of every parameter.
+    ties: which entry gets the gradient where a maximum is attained more than once, see `max_pool_over_space`.
+    If a dict is passed as `maps`, M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
+
+    `backward` reads f and params when it is called: do not change them in place in between.
+    Source: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.
+    """
+    f1, channel_backward = channel_attention(f, params, ties, maps)
+    f2, spatial_backward = spatial_attention(f1, params, ties, maps)
+
+    def backward(d_f2: Array) -> tuple[Array, Params]:
+        d_f1, spatial_grads = spatial_backward(d_f2)
+        d_f, channel_grads = channel_backward(d_f1)
+        return d_f, channel_grads | spatial_grads
+
+    return f2, backward
+
+
+class CBAM:
+    """A CBAM block with its parameters: `cbam`, for those who want a layer. It adds no mathematics.
+
+    channels: C of the input. reduction: r, the hidden layer of the MLP has C // r units.
+    kernel_size: k, odd. dtype: "float64", "float32" or "float16" (sums are then accumulated in float32).
+    seed: of the initial weights, which are drawn on the host in float64 and then rounded, so that every dtype and
+    every array library starts from the same numbers.
+    ties: see `max_pool_over_space`.
+
+    Initial weights are uniform in ±1/√fan_in, PyTorch's default for linear and convolution layers; fan_in is C
+    for w1, C // r for w2 and 2k² for the kernel.
+
+    Attributes: `params`, `grads` (of the last backward), `maps` (of the last forward: "channel" (N, C, 1, 1),
+    "spatial" (N, 1, H, W)). Raises ValueError for a size that makes no block.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        dtype: Any = "float32",
+        seed: int = 0,
+        ties: Ties = "first",
+    ) -> None:
+        for name, value in (("channels", channels), ("reduction", reduction), ("kernel_size", kernel_size)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name}: expected a positive integer, came {value!r}")
+        if reduction > channels:
+            raise ValueError(f"reduction: expected at most {channels} for channels={channels}, came {reduction}")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size: expected an odd number, so that a window has a centre, came {kernel_size}")
+        dtype = np.dtype(dtype)
+        if dtype.name not in ("float16", "float32", "float64"):
+            raise ValueError(f"dtype: expected float64, float32 or float16, came {dtype.name}")
+        C, hidden, k = channels, channels // reduction, kernel_size
+        rng = np.random.default_rng(seed)
+
+        def uniform(shape: tuple[int, ...], fan_in: int) -> np.ndarray:
+            return rng.uniform(-(fan_in**-0.5), fan_in**-0.5, shape).astype(dtype)
+
+        self.channels, self.reduction, self.kernel_size = channels, reduction, kernel_size
+        self.ties: Ties = ties
+        self.params: Params = {
+            "channel.w1": uniform((hidden, C), fan_in=C),
+            "channel.w2": uniform((C, hidden), fan_in=hidden),
+            "spatial.kernel": uniform((1, 2, k, k), fan_in=2 * k * k),
+        }
+        self.grads: Params = {}
+        self.maps: Params = {}
+        self._backward: Backward | None = None
+
+    def forward(self, f: Array) -> Array:
+        """F″ for f of shape (N, C, H, W); same shape, dtype and array library."""
+        maps: Params = {}
+        f2, self._backward = cbam(f, self.params, self.ties, maps)
+        self.maps = maps
+        return f2
+
+    __call__ = forward
+
+    def backward(self, d_out: Array) -> Array:
+        """d_f for the last forward, (N, C, H, W); fills `grads`. Calling it again gives the same again."""
+        if self._backward is None:
+            raise RuntimeError("backward: expected a forward pass before it; call block(f) first")
+        d_f, self.grads = self._backward(d_out)
+        return d_f
+
+    def to(self, library: str | ModuleType) -> "CBAM":
+        """A new block with the same parameters as arrays of `library`: "cupy", "numpy", or an array module.
+
+        Raises RuntimeError that says what is missing if CuPy cannot be used here.
+        """
+        moved = copy(self)
+        moved.params = {key: asarray(value, library) for key, value in self.params.items()}
+        moved.grads, moved.maps, moved._backward = {}, {}, None
+        return moved
+
+    def __repr__(self) -> str:
+        count = sum(prod(value.shape) for value in self.params.values())
+        return (
+            f"CBAM(channels={self.channels}, reduction={self.reduction}, kernel_size={self.kernel_size}): "
+            f"{count} parameters, {describe(self.params['channel.w1'])}"
+        )

@@ -1,0 +1,64 @@
+"""Channel attention, formulas (3) to (7): which channels matter?"""
+
+from cbam_np.arrays import Array, Backward, Params, namespace
+from cbam_np.ops import avg_pool_over_space, gate, max_pool_over_space, shared_mlp, sigmoid
+from cbam_np.ops.pooling import Ties
+
+OPTIONAL = ("channel.b1", "channel.b2")
+
+
+def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
+    """Formula (6), with (3), (4) and (5) inside: one gate in (0, 1) per channel.
+
+        M_c = σ(MLP(F^c_avg) + MLP(F^c_max))
+
+    The gradient runs the same way back: through the sigmoid, through the shared MLP once for each pooled
+    vector, through both poolings, whose gradients meet again at F:
+
+        dF = avg pool's dF + max pool's dF
+
+    f: (N, C, H, W); params["channel.w1"]: (C/r, C), params["channel.w2"]: (C, C/r), optional
+    params["channel.b1"]: (C/r,), params["channel.b2"]: (C,) -> m_c: (N, C, 1, 1).
+    `backward(d_m_c)` returns d_f and a dict of the parameters' gradients. ties: see `max_pool_over_space`.
+    """
+    weights = {key: params.get(key) if key in OPTIONAL else params[key] for key in ("channel.w1", "channel.w2", *OPTIONAL)}
+    xp = namespace(f=f, **weights)
+    avg_c, avg_backward = avg_pool_over_space(f)
+    max_c, max_backward = max_pool_over_space(f, ties)
+    z, mlp_backward = shared_mlp(avg_c, max_c, *weights.values())
+    gates, sigmoid_backward = sigmoid(z)
+    m_c = gates[:, :, None, None]
+
+    def backward(d_m_c: Array) -> tuple[Array, Params]:
+        d_z = sigmoid_backward(xp.reshape(d_m_c, gates.shape))
+        d_avg_c, d_max_c, *d_weights = mlp_backward(d_z)
+        d_f = avg_backward(d_avg_c) + max_backward(d_max_c)
+        return d_f, {key: d for key, d in zip(weights, d_weights, strict=True) if d is not None}
+
+    return m_c, backward
+
+
+def channel_attention(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:
+    """Formula (7): every channel scaled by its gate.
+
+        F′ = M_c ⊗ F
+
+    F enters twice, as the features and through the map, and its gradient is the sum of both paths:
+
+        dF = M_c ⊗ dF′  +  (dM_c sent back through channel_map)
+
+    f: (N, C, H, W), params and ties as in `channel_map` -> f1: (N, C, H, W).
+    `backward(d_f1)` returns d_f and a dict of the parameters' gradients.
+    If a dict is passed as `maps`, M_c is stored in it under "channel".
+    """
+    m_c, map_backward = channel_map(f, params, ties)
+    f1, gate_backward = gate(m_c, f)
+    if maps is not None:
+        maps["channel"] = m_c
+
+    def backward(d_f1: Array) -> tuple[Array, Params]:
+        d_m_c, d_f_gate = gate_backward(d_f1)
+        d_f_map, grads = map_backward(d_m_c)
+        return d_f_gate + d_f_map, grads
+
+    return f1, backward

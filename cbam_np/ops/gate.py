@@ -1,0 +1,36 @@
+"""The gate, formulas (1), (2), (7), (11): a map multiplied onto features, broadcast where it has length 1."""
+
+from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, namespace, total
+
+
+def gate(m: Array, f: Array) -> tuple[Array, Backward]:
+    """F′ = M_c ⊗ F, formulas (1) and (7), and F″ = M_s ⊗ F′, formulas (2) and (11).
+
+        out[n,c,i,j] = m[n,c] · f[n,c,i,j]      or      out[n,c,i,j] = m[n,i,j] · f[n,c,i,j]
+
+    A product has two factors, so the gradient has two paths. One map entry gates many features and
+    collects from all of them; each feature sees its own gate:
+
+        d_m = Σ d_out · f   over the axes along which m was broadcast
+        d_f = m ⊗ d_out
+
+    In CBAM m itself is computed from f, and the gradient that arrives at f is this d_f plus all that
+    d_m sends back through the map. Forgetting the second part is the classic mistake.
+
+    m: (N, C, 1, 1) or (N, 1, H, W), f: (N, C, H, W) -> out: (N, C, H, W). `backward(d_out)` returns d_m, d_f.
+    """
+    namespace(m=m, f=f)
+    check_nchw("f", f)
+    N, C, H, W = f.shape
+    if tuple(m.shape) not in ((N, C, 1, 1), (N, 1, H, W)):
+        raise ValueError(f"m: expected {(N, C, 1, 1)} or {(N, 1, H, W)} for f {tuple(f.shape)}, came {tuple(m.shape)}")
+    broadcast_axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)
+    out = m * f
+
+    def backward(d_out: Array) -> tuple[Array, Array]:
+        check_gradient(d_out, out)
+        d_m = total(d_out * f, axis=broadcast_axes, keepdims=True)
+        d_f = m * d_out
+        return d_m, d_f
+
+    return out, backward

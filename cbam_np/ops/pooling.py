@@ -1,0 +1,116 @@
+"""Pooling, formulas (3), (4), (8), (9): the channel branch pools over space, the spatial branch over channels."""
+
+from typing import Literal, TypeAlias
+
+from array_api_compat import device
+
+from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, mean, namespace, real, total
+
+Ties: TypeAlias = Literal["first", "split"]
+
+
+def avg_pool_over_space(f: Array) -> tuple[Array, Backward]:
+    """Formula (3): one average per channel.
+
+        F^c_avg[n,c] = 1/(HW) Σ_{i,j} F[n,c,i,j]
+
+    Every pixel enters its channel's average with weight 1/(HW), so each gets that share back:
+
+        dF[n,c,i,j] = 1/(HW) · dF^c_avg[n,c]
+
+    f: (N, C, H, W) -> avg_c: (N, C). `backward(d_avg_c)` returns d_f, a read-only broadcast view.
+    """
+    xp = namespace(f=f)
+    check_nchw("f", f)
+    _, _, H, W = f.shape
+    avg_c = mean(f, axis=(2, 3))
+
+    def backward(d_avg_c: Array) -> Array:
+        check_gradient(d_avg_c, avg_c)
+        return xp.broadcast_to(d_avg_c[:, :, None, None] / (H * W), f.shape)
+
+    return avg_c, backward
+
+
+def max_pool_over_space(f: Array, ties: Ties = "first") -> tuple[Array, Backward]:
+    """Formula (4): the largest entry of each channel.
+
+        F^c_max[n,c] = max_{i,j} F[n,c,i,j] = F[n,c,i*,j*]
+
+    The output moves with the entry at (i*, j*) and with no other:
+
+        dF[n,c,i,j] = dF^c_max[n,c]  if (i,j) = (i*,j*),  else 0
+
+    f: (N, C, H, W) -> max_c: (N, C). `backward(d_max_c)` returns d_f.
+    Where several entries tie for the maximum, ties="first" gives the gradient to the first of them
+    in row-major order, ties="split" gives each an equal share. NaN counts as the largest value.
+    """
+    xp = namespace(f=f)
+    check_nchw("f", f)
+    N, C, H, W = f.shape
+    largest, max_backward = _max_along(xp.reshape(f, (N, C, H * W)), 2, ties)
+    max_c = xp.reshape(largest, (N, C))
+
+    def backward(d_max_c: Array) -> Array:
+        check_gradient(d_max_c, max_c)
+        return xp.reshape(max_backward(d_max_c[:, :, None]), f.shape)
+
+    return max_c, backward
+
+
+def avg_pool_over_channels(f1: Array) -> tuple[Array, Backward]:
+    """Formula (8): one average per pixel.
+
+        F^s_avg[n,i,j] = 1/C Σ_k F′[n,k,i,j]
+
+        dF′[n,k,i,j] = 1/C · dF^s_avg[n,i,j]
+
+    f1: (N, C, H, W) -> avg_s: (N, 1, H, W). `backward(d_avg_s)` returns d_f1, a read-only broadcast view.
+    """
+    xp = namespace(f1=f1)
+    check_nchw("f1", f1)
+    C = f1.shape[1]
+    avg_s = mean(f1, axis=(1,), keepdims=True)
+
+    def backward(d_avg_s: Array) -> Array:
+        check_gradient(d_avg_s, avg_s)
+        return xp.broadcast_to(d_avg_s / C, f1.shape)
+
+    return avg_s, backward
+
+
+def max_pool_over_channels(f1: Array, ties: Ties = "first") -> tuple[Array, Backward]:
+    """Formula (9): the largest entry at each pixel.
+
+        F^s_max[n,i,j] = max_k F′[n,k,i,j] = F′[n,k*,i,j]
+
+        dF′[n,k,i,j] = dF^s_max[n,i,j]  if k = k*,  else 0
+
+    f1: (N, C, H, W) -> max_s: (N, 1, H, W). `backward(d_max_s)` returns d_f1. Ties and NaN as in (4).
+    """
+    namespace(f1=f1)
+    check_nchw("f1", f1)
+    return _max_along(f1, 1, ties)
+
+
+def _max_along(x: Array, axis: int, ties: Ties) -> tuple[Array, Backward]:
+    """The maximum along one axis, which is kept with length 1, and its gradient."""
+    xp = namespace(x=x)
+    if ties not in ("first", "split"):
+        raise ValueError(f'ties: expected "first" or "split", came {ties!r}')
+    winner = xp.argmax(real(x), axis=axis, keepdims=True)
+    largest = xp.take_along_axis(x, winner, axis=axis)
+
+    def backward_first(d_largest: Array) -> Array:
+        check_gradient(d_largest, largest)
+        index = xp.arange(x.shape[axis], dtype=winner.dtype, device=device(x))
+        index = xp.reshape(index, (-1,) + (1,) * (x.ndim - axis - 1))
+        return xp.where(index == winner, d_largest, xp.zeros_like(d_largest))
+
+    def backward_split(d_largest: Array) -> Array:
+        check_gradient(d_largest, largest)
+        tied = (x == largest) | (xp.isnan(x) & xp.isnan(largest))
+        share = xp.astype(tied, x.dtype)
+        return d_largest * share / total(share, axis, keepdims=True)
+
+    return largest, backward_first if ties == "first" else backward_split

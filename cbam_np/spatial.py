@@ -1,0 +1,62 @@
+"""Spatial attention, formulas (8) to (11): which places matter?"""
+
+from cbam_np.arrays import Array, Backward, Params, namespace
+from cbam_np.ops import avg_pool_over_channels, concat, conv2d, gate, max_pool_over_channels, sigmoid
+from cbam_np.ops.pooling import Ties
+
+
+def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
+    """Formula (10), with (8) and (9) inside: one gate in (0, 1) per pixel.
+
+        M_s = σ(Conv_{7×7}([F^s_avg; F^s_max]))
+
+    Back through the sigmoid, the convolution, the concatenation and both poolings, whose gradients meet again at F′:
+
+        dF′ = avg pool's dF′ + max pool's dF′
+
+    f1: (N, C, H, W); params["spatial.kernel"]: (1, 2, k, k), input channels in the order [avg, max],
+    optional params["spatial.bias"]: (1,) -> m_s: (N, 1, H, W).
+    `backward(d_m_s)` returns d_f1 and a dict of the parameters' gradients. ties: see `max_pool_over_channels`.
+    """
+    kernel, bias = params["spatial.kernel"], params.get("spatial.bias")
+    namespace(f1=f1, **{"spatial.kernel": kernel, "spatial.bias": bias})
+    avg_s, avg_backward = avg_pool_over_channels(f1)
+    max_s, max_backward = max_pool_over_channels(f1, ties)
+    pooled, concat_backward = concat(avg_s, max_s)
+    z, conv_backward = conv2d(pooled, kernel, bias)
+    m_s, sigmoid_backward = sigmoid(z)
+
+    def backward(d_m_s: Array) -> tuple[Array, Params]:
+        d_pooled, d_kernel, d_bias = conv_backward(sigmoid_backward(d_m_s))
+        d_avg_s, d_max_s = concat_backward(d_pooled)
+        d_f1 = avg_backward(d_avg_s) + max_backward(d_max_s)
+        grads = {"spatial.kernel": d_kernel, "spatial.bias": d_bias}
+        return d_f1, {key: d for key, d in grads.items() if d is not None}
+
+    return m_s, backward
+
+
+def spatial_attention(f1: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:
+    """Formula (11): every pixel scaled by its gate.
+
+        F″ = M_s ⊗ F′
+
+    F′ enters twice, as the features and through the map, and its gradient is the sum of both paths:
+
+        dF′ = M_s ⊗ dF″  +  (dM_s sent back through spatial_map)
+
+    f1: (N, C, H, W), params and ties as in `spatial_map` -> f2: (N, C, H, W).
+    `backward(d_f2)` returns d_f1 and a dict of the parameters' gradients.
+    If a dict is passed as `maps`, M_s is stored in it under "spatial".
+    """
+    m_s, map_backward = spatial_map(f1, params, ties)
+    f2, gate_backward = gate(m_s, f1)
+    if maps is not None:
+        maps["spatial"] = m_s
+
+    def backward(d_f2: Array) -> tuple[Array, Params]:
+        d_m_s, d_f1_gate = gate_backward(d_f2)
+        d_f1_map, grads = map_backward(d_m_s)
+        return d_f1_gate + d_f1_map, grads
+
+    return f2, backward
