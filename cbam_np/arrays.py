@@ -47,16 +47,19 @@ def namespace(**arrays: Array | None) -> Any:
     for name, x in given.items():
         if not compat.is_array_api_obj(x):
             raise TypeError(f"{name}: expected an array (NumPy, CuPy, ...), came {type(x).__name__}")
-        xp = compat.array_namespace(x)
-        if not xp.isdtype(x.dtype, ("real floating", "complex floating")):
-            raise TypeError(f"{name}: expected a floating-point array, came {describe(x)}; cast it first, e.g. to float32")
-    first_name, first = next(iter(given.items()))
-    for name, x in given.items():
-        if library_name(x) != library_name(first) or x.dtype != first.dtype or compat.device(x) != compat.device(first):
+        if not compat.array_namespace(x).isdtype(x.dtype, ("real floating", "complex floating")):
             raise TypeError(
-                f"expected all arrays of one library, device and dtype, came {first_name}: {describe(first)}, {name}: {describe(x)}"
+                f"{name}: expected a floating-point array, came {describe(x)}; cast it first, e.g. to float32"
             )
-    return compat.array_namespace(first)
+    first_name, first = next(iter(given.items()))
+    xp, dtype, device = compat.array_namespace(first), first.dtype, compat.device(first)
+    for name, x in given.items():
+        if compat.array_namespace(x) is not xp or x.dtype != dtype or compat.device(x) != device:
+            raise TypeError(
+                "expected arrays of one library, dtype and device, "
+                f"came {first_name}: {describe(first)} and {name}: {describe(x)}"
+            )
+    return xp
 
 
 def check_nchw(name: str, f: Array) -> None:
@@ -74,6 +77,21 @@ def check_shape(name: str, x: Array, expected: tuple[int, ...]) -> None:
     """Raise ValueError unless `x` has the shape `expected`."""
     if tuple(x.shape) != tuple(expected):
         raise ValueError(f"{name}: expected shape {tuple(expected)}, came {tuple(x.shape)}")
+
+
+def select(params: Params, prefix: str, required: tuple[str, ...], optional: tuple[str, ...]) -> Params:
+    """The entries "prefix.name" of `params`, required ones first; None for an optional one that is not there.
+
+    Raises ValueError if a required entry is missing, or if there is one with this prefix that is neither.
+    """
+    names = [f"{prefix}.{name}" for name in required + optional]
+    for name in names[: len(required)]:
+        if name not in params:
+            raise ValueError(f"params: expected the key {name!r}, came {sorted(params)}")
+    for name in params:
+        if name.startswith(f"{prefix}.") and name not in names:
+            raise ValueError(f"params: expected keys among {names}, came {name!r}")
+    return {name: params.get(name) for name in names}
 
 
 def check_gradient(d_out: Array, out: Array) -> None:
@@ -110,6 +128,23 @@ def mean(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
     return xp.astype(xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims) / count, x.dtype, copy=False)
 
 
+def put_along_axis(values: Array, index: Array, size: int, axis: int) -> Array:
+    """Zeros of length `size` along `axis`, with `values` at `index`; both have length 1 along `axis`.
+
+    The adjoint of `take_along_axis`. NumPy and CuPy write into fresh zeros. The array-API standard has no
+    such function and arrays that cannot be written to; there a comparison gives the same, five times slower.
+    """
+    xp = compat.array_namespace(values)
+    if compat.is_numpy_array(values) or compat.is_cupy_array(values):
+        shape = (*values.shape[:axis], size, *values.shape[axis + 1 :])
+        out = xp.zeros(shape, dtype=values.dtype)
+        xp.put_along_axis(out, index, values, axis)
+        return out
+    positions = xp.arange(size, dtype=index.dtype, device=compat.device(index))
+    positions = xp.reshape(positions, (-1,) + (1,) * (values.ndim - axis - 1))
+    return xp.where(positions == index, values, xp.zeros_like(values))
+
+
 def usable_cupy() -> ModuleType:
     """The module `cupy`, if this machine can compute with it.
 
@@ -139,7 +174,8 @@ def usable_cupy() -> ModuleType:
     except Exception as error:
         raise RuntimeError(
             f"CuPy {cupy.__version__} finds a GPU, but a 2×2 matrix product fails ({error}). "
-            'A CUDA library is missing (cuBLAS or NVRTC): pip install "cupy-cuda13x[ctk]" (CUDA 12: "cupy-cuda12x[ctk]")'
+            "A CUDA library is missing (cuBLAS or NVRTC): "
+            'pip install "cupy-cuda13x[ctk]" (CUDA 13) or pip install "cupy-cuda12x[ctk]" (CUDA 12)'
         ) from error
     return cupy
 
@@ -158,7 +194,9 @@ def array_library(library: str | ModuleType) -> Any:
         zero = module.zeros(1) if hasattr(module, "zeros") else None
         return compat.array_namespace(zero)
     except (ImportError, TypeError, ValueError) as error:
-        raise ValueError(f'library: expected an installed array library such as "numpy" or "cupy", came {name!r}') from error
+        raise ValueError(
+            f'library: expected an installed array library such as "numpy" or "cupy", came {name!r}'
+        ) from error
 
 
 def asarray(x: Array, library: str | ModuleType) -> Array:

@@ -1,10 +1,8 @@
 """Channel attention, formulas (3) to (7): which channels matter?"""
 
-from cbam_np.arrays import Array, Backward, Params, namespace
+from cbam_np.arrays import Array, Backward, Params, check_nchw, check_shape, namespace, select
 from cbam_np.ops import avg_pool_over_space, gate, max_pool_over_space, shared_mlp, sigmoid
 from cbam_np.ops.pooling import Ties
-
-OPTIONAL = ("channel.b1", "channel.b2")
 
 
 def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
@@ -21,8 +19,10 @@ def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, 
     params["channel.b1"]: (C/r,), params["channel.b2"]: (C,) -> m_c: (N, C, 1, 1).
     `backward(d_m_c)` returns d_f and a dict of the parameters' gradients. ties: see `max_pool_over_space`.
     """
-    weights = {key: params.get(key) if key in OPTIONAL else params[key] for key in ("channel.w1", "channel.w2", *OPTIONAL)}
+    weights = select(params, "channel", required=("w1", "w2"), optional=("b1", "b2"))
     xp = namespace(f=f, **weights)
+    check_nchw("f", f)
+    check_shape("channel.w1", weights["channel.w1"], (weights["channel.w1"].shape[0], f.shape[1]))
     avg_c, avg_backward = avg_pool_over_space(f)
     max_c, max_backward = max_pool_over_space(f, ties)
     z, mlp_backward = shared_mlp(avg_c, max_c, *weights.values())
@@ -38,7 +38,9 @@ def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, 
     return m_c, backward
 
 
-def channel_attention(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:
+def channel_attention(
+    f: Array, params: Params, ties: Ties = "first", maps: Params | None = None
+) -> tuple[Array, Backward]:
     """Formula (7): every channel scaled by its gate.
 
         F′ = M_c ⊗ F

@@ -1,6 +1,6 @@
 """Spatial attention, formulas (8) to (11): which places matter?"""
 
-from cbam_np.arrays import Array, Backward, Params, namespace
+from cbam_np.arrays import Array, Backward, Params, check_shape, namespace, select
 from cbam_np.ops import avg_pool_over_channels, concat, conv2d, gate, max_pool_over_channels, sigmoid
 from cbam_np.ops.pooling import Ties
 
@@ -18,8 +18,10 @@ def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array,
     optional params["spatial.bias"]: (1,) -> m_s: (N, 1, H, W).
     `backward(d_m_s)` returns d_f1 and a dict of the parameters' gradients. ties: see `max_pool_over_channels`.
     """
-    kernel, bias = params["spatial.kernel"], params.get("spatial.bias")
-    namespace(f1=f1, **{"spatial.kernel": kernel, "spatial.bias": bias})
+    weights = select(params, "spatial", required=("kernel",), optional=("bias",))
+    namespace(f1=f1, **weights)
+    kernel, bias = weights.values()
+    check_shape("spatial.kernel", kernel, (1, 2, kernel.shape[-1], kernel.shape[-1]))
     avg_s, avg_backward = avg_pool_over_channels(f1)
     max_s, max_backward = max_pool_over_channels(f1, ties)
     pooled, concat_backward = concat(avg_s, max_s)
@@ -30,13 +32,15 @@ def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array,
         d_pooled, d_kernel, d_bias = conv_backward(sigmoid_backward(d_m_s))
         d_avg_s, d_max_s = concat_backward(d_pooled)
         d_f1 = avg_backward(d_avg_s) + max_backward(d_max_s)
-        grads = {"spatial.kernel": d_kernel, "spatial.bias": d_bias}
-        return d_f1, {key: d for key, d in grads.items() if d is not None}
+        grads = zip(weights, (d_kernel, d_bias), strict=True)
+        return d_f1, {key: d for key, d in grads if d is not None}
 
     return m_s, backward
 
 
-def spatial_attention(f1: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:
+def spatial_attention(
+    f1: Array, params: Params, ties: Ties = "first", maps: Params | None = None
+) -> tuple[Array, Backward]:
     """Formula (11): every pixel scaled by its gate.
 
         F″ = M_s ⊗ F′

@@ -31,10 +31,9 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
     N, C, H, W = x.shape
     H_out, W_out = _output_size(H, W, k, stride, padding)
     x_padded = _pad(x, padding, padding, padding, padding)
-    slices = [
-        x_padded[:, :, u : u + stride * H_out : stride, v : v + stride * W_out : stride] for u in range(k) for v in range(k)
-    ]
-    columns = xp.reshape(xp.stack(slices, axis=2), (N, C * k * k, H_out * W_out))
+    bottom, right = stride * H_out, stride * W_out
+    windows = [x_padded[:, :, u : u + bottom : stride, v : v + right : stride] for u in range(k) for v in range(k)]
+    columns = xp.reshape(xp.stack(windows, axis=2), (N, C * k * k, H_out * W_out))
 
     def backward(d_columns: Array) -> Array:
         check_gradient(d_columns, columns)

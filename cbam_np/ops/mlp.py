@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cbam_np.arrays import Array, Backward, check_shape, check_gradient, namespace, total
+from cbam_np.arrays import Array, Backward, check_gradient, check_shape, namespace, total
 from cbam_np.ops.activation import relu
 
 
@@ -21,7 +21,7 @@ def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | Non
     """
     namespace(x=x, w1=w1, w2=w2, b1=b1, b2=b2)
     if x.ndim != 2 or w1.ndim != 2 or w1.shape[1] != x.shape[1]:
-        raise ValueError(f"w1: expected (hidden, C) for x of shape (N, C), came w1 {tuple(w1.shape)} with x {tuple(x.shape)}")
+        raise ValueError(f"w1: expected (hidden, C) for x (N, C), came w1 {tuple(w1.shape)}, x {tuple(x.shape)}")
     hidden, C = w1.shape
     check_shape("w2", w2, (C, hidden))
     for name, b, size in (("b1", b1, hidden), ("b2", b2, C)):

@@ -2,9 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from array_api_compat import device
-
-from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, mean, namespace, real, total
+from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, mean, namespace, put_along_axis, real, total
 
 Ties: TypeAlias = Literal["first", "split"]
 
@@ -98,14 +96,12 @@ def _max_along(x: Array, axis: int, ties: Ties) -> tuple[Array, Backward]:
     xp = namespace(x=x)
     if ties not in ("first", "split"):
         raise ValueError(f'ties: expected "first" or "split", came {ties!r}')
-    winner = xp.argmax(real(x), axis=axis, keepdims=True)
-    largest = xp.take_along_axis(x, winner, axis=axis)
+    largest = xp.max(x, axis=axis, keepdims=True)
 
     def backward_first(d_largest: Array) -> Array:
         check_gradient(d_largest, largest)
-        index = xp.arange(x.shape[axis], dtype=winner.dtype, device=device(x))
-        index = xp.reshape(index, (-1,) + (1,) * (x.ndim - axis - 1))
-        return xp.where(index == winner, d_largest, xp.zeros_like(d_largest))
+        winner = xp.argmax(real(x), axis=axis, keepdims=True)
+        return put_along_axis(d_largest, winner, x.shape[axis], axis)
 
     def backward_split(d_largest: Array) -> Array:
         check_gradient(d_largest, largest)

@@ -1,0 +1,85 @@
+"""CBAM as a PyTorch module, to be read next to `channel.py`, `spatial.py` and `cbam.py`.
+
+The forward lines are the same formulas; the backward is left to autograd. Parameters have the same names
+and shapes as in the NumPy block and go both ways without loss. Needs the extra "torch".
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cbam_np.arrays import asarray, to_numpy
+from cbam_np.cbam import CBAM as ArrayCBAM
+
+
+class ChannelAttention(nn.Module):
+    """F′ = M_c ⊗ F, formulas (3) to (7). Parameters w1 (C/r, C) and w2 (C, C/r), no biases."""
+
+    def __init__(self, w1: Tensor, w2: Tensor) -> None:
+        super().__init__()
+        self.w1 = nn.Parameter(w1)
+        self.w2 = nn.Parameter(w2)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """(N, C) -> (N, C)."""
+        return F.linear(F.relu(F.linear(x, self.w1)), self.w2)  # (5)
+
+    def forward(self, f: Tensor) -> Tensor:
+        """f: (N, C, H, W) -> f1, same shape."""
+        avg_c = f.mean(dim=(2, 3))  # (3)
+        max_c = f.flatten(2).max(dim=2).values  # (4); unlike amax, a tie gives its gradient to the first entry
+        m_c = torch.sigmoid(self.mlp(avg_c) + self.mlp(max_c))  # (6)
+        return m_c[:, :, None, None] * f  # (7)
+
+
+class SpatialAttention(nn.Module):
+    """F″ = M_s ⊗ F′, formulas (8) to (11). Parameter kernel (1, 2, k, k), input channels [avg, max]."""
+
+    def __init__(self, kernel: Tensor) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(kernel)
+
+    def forward(self, f1: Tensor) -> Tensor:
+        """f1: (N, C, H, W) -> f2, same shape."""
+        avg_s = f1.mean(dim=1, keepdim=True)  # (8)
+        max_s = f1.max(dim=1, keepdim=True).values  # (9)
+        pooled = torch.cat([avg_s, max_s], dim=1)
+        m_s = torch.sigmoid(F.conv2d(pooled, self.kernel, padding=self.kernel.shape[-1] // 2))  # (10)
+        return m_s * f1  # (11)
+
+
+class CBAM(nn.Module):
+    """F″ for F of shape (N, C, H, W), formulas (1) and (2).
+
+    Same arguments as `cbam_np.CBAM`, same initial weights for the same seed; `state_dict()` has the keys
+    "channel.w1", "channel.w2" and "spatial.kernel".
+    """
+
+    def __init__(
+        self, channels: int, reduction: int = 16, kernel_size: int = 7, dtype: Any = "float32", seed: int = 0
+    ) -> None:
+        super().__init__()
+        start = ArrayCBAM(channels, reduction, kernel_size, dtype, seed).to("torch").params
+        self.channel = ChannelAttention(start["channel.w1"], start["channel.w2"])
+        self.spatial = SpatialAttention(start["spatial.kernel"])
+
+    def forward(self, f: Tensor) -> Tensor:
+        """f: (N, C, H, W) -> f2, same shape."""
+        f1: Tensor = self.channel(f)  # (1)
+        f2: Tensor = self.spatial(f1)  # (2)
+        return f2
+
+
+def from_arrays(block: ArrayCBAM) -> CBAM:
+    """The PyTorch module with the parameters of `block`, copied, in their dtype."""
+    dtype = to_numpy(block.params["channel.w1"]).dtype
+    module = CBAM(block.channels, block.reduction, block.kernel_size, dtype)
+    module.load_state_dict({key: asarray(value, "torch") for key, value in block.params.items()})
+    return module
+
+
+def to_arrays(module: CBAM) -> dict[str, Any]:
+    """The parameters of `module` as NumPy arrays, copied, under the keys of `cbam_np.CBAM.params`."""
+    return {key: to_numpy(value).copy() for key, value in module.state_dict().items()}
