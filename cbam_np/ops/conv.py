@@ -9,9 +9,6 @@ Symbols: k kernel size, s stride, p padding (zeros on every side), O output chan
 H_out = (H + 2p - k) // s + 1, W_out likewise.
 """
 
-from functools import reduce
-from operator import add
-
 from array_api_compat import device
 
 from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, check_shape, namespace, total
@@ -61,15 +58,15 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
             f"padding={padding}, came {tuple(columns.shape)}"
         )
     N, C = columns.shape[0], columns.shape[1] // (k * k)
-    image = xp.reshape(columns, (N, C * k * k, H_out, W_out))
-    image = xp.reshape(_spread(image, H, W, k, stride, padding), (N, C, k, k, H + 2 * padding + k - 1, -1))
     H_padded, W_padded = H + 2 * padding, W + 2 * padding
+    image = xp.reshape(columns, (N, C * k * k, H_out, W_out))
+    image = xp.reshape(_spread(image, H, W, k, stride, padding), (N, C, k, k, H_padded + k - 1, W_padded + k - 1))
     slices = [
         image[:, :, u, v, k - 1 - u : k - 1 - u + H_padded, k - 1 - v : k - 1 - v + W_padded]
         for u in range(k)
         for v in range(k)
     ]
-    x = reduce(add, slices)[:, :, padding : padding + H, padding : padding + W]
+    x = total(xp.stack(slices), axis=0)[:, :, padding : padding + H, padding : padding + W]
 
     def backward(d_x: Array) -> Array:
         check_gradient(d_x, x)
@@ -107,8 +104,9 @@ def conv2d(
     """
     xp = namespace(x=x, kernel=kernel, bias=bias)
     check_nchw("x", x)
-    check_nchw("kernel", kernel)
     N, C, H, W = x.shape
+    if kernel.ndim != 4:
+        raise ValueError(f"kernel: expected (O, {C}, k, k), came {tuple(kernel.shape)}")
     O, _, k, _ = kernel.shape
     check_shape("kernel", kernel, (O, C, k, k))
     if k % 2 == 0:
