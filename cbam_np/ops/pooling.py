@@ -2,7 +2,18 @@
 
 from typing import Literal, TypeAlias
 
-from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, mean, namespace, put_along_axis, real, total
+from cbam_np.arrays import (
+    Array,
+    Backward,
+    accumulator,
+    check_gradient,
+    check_nchw,
+    mean,
+    namespace,
+    put_along_axis,
+    real,
+    total,
+)
 
 Ties: TypeAlias = Literal["first", "split"]
 
@@ -25,7 +36,7 @@ def avg_pool_over_space(f: Array) -> tuple[Array, Backward]:
 
     def backward(d_avg_c: Array) -> Array:
         check_gradient(d_avg_c, avg_c)
-        return xp.broadcast_to(d_avg_c[:, :, None, None] / (H * W), f.shape)
+        return xp.broadcast_to(d_avg_c[:, :, None, None] / H / W, f.shape)  # H·W may be out of float16's range
 
     return avg_c, backward
 
@@ -106,7 +117,8 @@ def _max_along(x: Array, axis: int, ties: Ties) -> tuple[Array, Backward]:
     def backward_split(d_largest: Array) -> Array:
         check_gradient(d_largest, largest)
         tied = (x == largest) | (xp.isnan(x) & xp.isnan(largest))
-        share = xp.astype(tied, x.dtype)
-        return d_largest * share / total(share, axis, keepdims=True)
+        share = xp.astype(tied, accumulator(x))
+        share = share / total(share, axis, keepdims=True)
+        return d_largest * xp.astype(share, x.dtype, copy=False)
 
     return largest, backward_first if ties == "first" else backward_split
