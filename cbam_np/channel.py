@@ -1,6 +1,6 @@
 """Channel attention, formulas (3) to (7): which channels matter?"""
 
-from cbam_np.arrays import Array, Backward, Params, check_nchw, check_shape, namespace, select
+from cbam_np.arrays import Array, Backward, Params, check_gradient, check_nchw, check_shape, namespace, select
 from cbam_np.ops import avg_pool_over_space, gate, max_pool_over_space, shared_mlp, sigmoid
 from cbam_np.ops.pooling import Ties
 
@@ -30,6 +30,7 @@ def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, 
     m_c = gates[:, :, None, None]
 
     def backward(d_m_c: Array) -> tuple[Array, Params]:
+        check_gradient(d_m_c, m_c)
         d_z = sigmoid_backward(xp.reshape(d_m_c, gates.shape))
         d_avg_c, d_max_c, *d_weights = mlp_backward(d_z)
         d_f = avg_backward(d_avg_c) + max_backward(d_max_c)
