@@ -65,7 +65,9 @@ def namespace(**arrays: Array | None) -> Any:
 def check_nchw(name: str, f: Array) -> None:
     """Raise ValueError unless `f` has the four axes (N, C, H, W), with C, H and W at least 1."""
     if f.ndim == 3:
-        raise ValueError(f"{name}: expected (N, C, H, W), came {f.shape}; add the batch axis with {name}[None, ...]")
+        raise ValueError(
+            f"{name}: expected (N, C, H, W), came {tuple(f.shape)}; add the batch axis with {name}[None, ...]"
+        )
     if f.ndim != 4:
         raise ValueError(f"{name}: expected four axes (N, C, H, W), came {f.ndim}: {tuple(f.shape)}")
     for axis, size in zip("NCHW", f.shape, strict=True):
@@ -200,11 +202,11 @@ def array_library(library: str | ModuleType) -> Any:
 
 
 def asarray(x: Array, library: str | ModuleType) -> Array:
-    """`x` as an array of `library`, same shape and dtype; shared where the library can share it."""
+    """`x` as an array of `library`, same shape and dtype; a copy, unless it is one already."""
     xp = array_library(library)
     if compat.is_array_api_obj(x) and compat.array_namespace(x) is xp:
         return x
-    return xp.asarray(to_numpy(x))
+    return xp.asarray(to_numpy(x).copy())  # torch takes no reversed and no read-only view
 
 
 def to_numpy(x: Array) -> np.ndarray:
