@@ -3,6 +3,7 @@
 from cbam_np.arrays import asarray, to_numpy
 from cbam_np.cbam import CBAM, cbam
 from cbam_np.channel import channel_attention, channel_map
+from cbam_np.gradcheck import gradcheck
 from cbam_np.spatial import spatial_attention, spatial_map
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __all__ = [
     "cbam",
     "channel_attention",
     "channel_map",
+    "gradcheck",
     "spatial_attention",
     "spatial_map",
     "to_numpy",
