@@ -81,15 +81,15 @@ def cbam_loops(
         for c in range(C):
             h_avg[n, h] += w1[h, c] * avg_c[n, c]
             h_max[n, h] += w1[h, c] * max_c[n, c]
-        h_avg[n, h] = max(h_avg[n, h], 0)  # ReLU
-        h_max[n, h] = max(h_max[n, h], 0)
+        h_avg[n, h] = _relu(h_avg[n, h])
+        h_max[n, h] = _relu(h_max[n, h])
 
     # (5), (6): its second layer, and the sum of both results in the sigmoid
     z_c, m_c = np.zeros((N, C)), np.zeros((N, C))
     for n, c in np.ndindex(N, C):
         for h in range(hidden):
             z_c[n, c] += w2[c, h] * h_avg[n, h] + w2[c, h] * h_max[n, h]
-        m_c[n, c] = 1 / (1 + np.exp(-z_c[n, c]))
+        m_c[n, c] = _sigmoid(z_c[n, c])
 
     # (1), (7): every channel times its gate
     f1 = np.zeros((N, C, H, W))
@@ -108,7 +108,7 @@ def cbam_loops(
     z_s, conv_backward = conv2d_loops(pooled, kernel)
     m_s = np.zeros((N, H, W))
     for n, i, j in np.ndindex(N, H, W):
-        m_s[n, i, j] = 1 / (1 + np.exp(-z_s[n, 0, i, j]))
+        m_s[n, i, j] = _sigmoid(z_s[n, 0, i, j])
 
     # (2), (11): every pixel times its gate
     f2 = np.zeros((N, C, H, W))
@@ -170,3 +170,11 @@ def cbam_loops(
         return d_f, {"channel.w1": d_w1, "channel.w2": d_w2, "spatial.kernel": d_kernel}
 
     return f2, backward
+
+
+def _relu(z: float) -> float:
+    return z if z > 0 else 0.0
+
+
+def _sigmoid(z: float) -> float:
+    return float(1 / (1 + np.exp(-z)))
