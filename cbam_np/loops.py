@@ -10,6 +10,7 @@ back, the same loop runs again and sends each term's share of the gradient to th
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -172,9 +173,9 @@ def cbam_loops(
     return f2, backward
 
 
-def _relu(z: float) -> float:
+def _relu(z: Any) -> Any:
     return z if z > 0 else 0.0
 
 
-def _sigmoid(z: float) -> float:
-    return float(1 / (1 + np.exp(-z)))
+def _sigmoid(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
