@@ -1,0 +1,7 @@
+"""`python -m cbam_np` is the command `cbam-np`."""
+
+import sys
+
+from cbam_np.cli import main
+
+sys.exit(main())

@@ -1,0 +1,224 @@
+"""`cbam-np check`: every operation and the block, against every oracle there is on this machine."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cbam_np import ops
+from cbam_np.arrays import Array, asarray, describe, library_name, to_numpy
+from cbam_np.cbam import CBAM, cbam
+from cbam_np.channel import channel_attention, channel_map
+from cbam_np.gradcheck import Op, Report, gradcheck
+from cbam_np.spatial import spatial_attention, spatial_map
+
+DTYPES = ("float64", "float32")
+HEADS = ("diff", "cplx", "torch")
+TORCH_TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+ENTRIES = 40  # of each input that are checked one by one; random directions cover the rest
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation, the formula it stands for, and float64 inputs to check it with."""
+
+    name: str
+    formula: str
+    op: Op
+    inputs: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: its largest relative error, or why there is none."""
+
+    error: float | None
+    ok: bool
+    note: str = ""
+
+
+def cases(channels: int, size: int, seed: int) -> Iterator[Case]:
+    """All operations in the document's order, with N = 2, H = size, W = size + 1."""
+    rng = np.random.default_rng(seed)
+    N, C, H, W = 2, channels, size, size + 1
+    block = CBAM(C, reduction=min(C, 2), dtype="float64", seed=seed)
+    w1, w2, kernel = block.params.values()
+    channel, spatial = {"channel.w1": w1, "channel.w2": w2}, {"spatial.kernel": kernel}
+    f, avg_c, max_c = rng.standard_normal((N, C, H, W)), rng.standard_normal((N, C)), rng.standard_normal((N, C))
+    avg_s, max_s, d = rng.standard_normal((3, N, 1, H, W))
+    b1, b2, bias = (rng.standard_normal(count) for count in (w1.shape[0], C, 3))
+    kernels = rng.standard_normal((3, C, 3, 3))
+
+    yield Case("avg_pool_over_space", "(3)", ops.avg_pool_over_space, (f,))
+    yield Case("max_pool_over_space", "(4)", ops.max_pool_over_space, (f,))
+    yield Case("relu", "(5)", ops.relu, (f,))
+    yield Case("mlp", "(5)", ops.mlp, (avg_c, w1, w2, b1, b2))
+    yield Case("shared_mlp", "(5) (6)", ops.shared_mlp, (avg_c, max_c, w1, w2, b1, b2))
+    yield Case("sigmoid", "(6) (10)", ops.sigmoid, (f,))
+    yield Case("channel_map", "(3)-(6)", channel_map, (f, channel))
+    yield Case("gate by M_c", "(7)", ops.gate, (avg_c[:, :, None, None], f))
+    yield Case("channel_attention", "(3)-(7)", channel_attention, (f, channel))
+    yield Case("avg_pool_over_channels", "(8)", ops.avg_pool_over_channels, (f,))
+    yield Case("max_pool_over_channels", "(9)", ops.max_pool_over_channels, (f,))
+    yield Case("concat", "(10)", ops.concat, (avg_s, max_s))
+    yield Case("conv2d 7×7", "(10)", ops.conv2d, (np.concatenate([avg_s, max_s], axis=1), kernel))
+    yield Case("conv2d 3×3, stride 2", "", lambda x, kernel, bias: ops.conv2d(x, kernel, bias, 2), (f, kernels, bias))
+    yield Case("spatial_map", "(8)-(10)", spatial_map, (f, spatial))
+    yield Case("gate by M_s", "(11)", ops.gate, (d, f))
+    yield Case("spatial_attention", "(8)-(11)", spatial_attention, (f, spatial))
+    yield Case("cbam", "(1)-(11)", cbam, (f, block.params))
+
+
+def torch_functions() -> dict[str, Callable[..., Any]]:
+    """The same functions written with PyTorch's own, by the name of the case. ImportError without PyTorch."""
+    import torch
+    from torch.nn import functional as F
+
+    def mlp(x: Any, w1: Any, w2: Any, b1: Any = None, b2: Any = None) -> Any:
+        return F.linear(F.relu(F.linear(x, w1, b1)), w2, b2)
+
+    def channel_map(f: Any, p: Any) -> Any:
+        pooled = f.mean(dim=(2, 3)), F.adaptive_max_pool2d(f, 1).flatten(1)
+        return torch.sigmoid(sum(mlp(x, p["channel.w1"], p["channel.w2"]) for x in pooled))[:, :, None, None]
+
+    def spatial_map(f1: Any, p: Any) -> Any:
+        pooled = torch.cat([f1.mean(dim=1, keepdim=True), f1.max(dim=1, keepdim=True).values], dim=1)
+        return torch.sigmoid(F.conv2d(pooled, p["spatial.kernel"], padding="same"))
+
+    def channel_attention(f: Any, p: Any) -> Any:
+        return channel_map(f, p) * f
+
+    def spatial_attention(f1: Any, p: Any) -> Any:
+        return spatial_map(f1, p) * f1
+
+    return {
+        "avg_pool_over_space": lambda f: F.adaptive_avg_pool2d(f, 1).flatten(1),
+        "max_pool_over_space": lambda f: F.adaptive_max_pool2d(f, 1).flatten(1),
+        "relu": F.relu,
+        "mlp": mlp,
+        "shared_mlp": lambda avg_c, max_c, *weights: mlp(avg_c, *weights) + mlp(max_c, *weights),
+        "sigmoid": torch.sigmoid,
+        "channel_map": channel_map,
+        "gate by M_c": torch.mul,
+        "channel_attention": channel_attention,
+        "avg_pool_over_channels": lambda f1: f1.mean(dim=1, keepdim=True),
+        "max_pool_over_channels": lambda f1: f1.max(dim=1, keepdim=True).values,
+        "concat": lambda a, b: torch.cat([a, b], dim=1),
+        "conv2d 7×7": lambda x, kernel: F.conv2d(x, kernel, padding=3),
+        "conv2d 3×3, stride 2": lambda x, kernel, bias: F.conv2d(x, kernel, bias, stride=2, padding=1),
+        "spatial_map": spatial_map,
+        "gate by M_s": torch.mul,
+        "spatial_attention": spatial_attention,
+        "cbam": lambda f, p: spatial_attention(channel_attention(f, p), p),
+    }
+
+
+def converted(inputs: tuple[Any, ...], convert: Callable[[Array], Array]) -> tuple[Any, ...]:
+    """`inputs` with every array converted, in dicts too."""
+    return tuple(
+        {key: convert(value) for key, value in x.items()} if isinstance(x, dict) else convert(x) for x in inputs
+    )
+
+
+def arrays_in(inputs: tuple[Any, ...]) -> list[Array]:
+    """The arrays of `inputs` in order, dicts opened."""
+    return [array for x in inputs for array in (x.values() if isinstance(x, dict) else (x,)) if array is not None]
+
+
+def against_torch(case: Case, inputs: tuple[Any, ...], function: Callable[..., Any], seed: int) -> Cell:
+    """Output and every gradient next to autograd's, for a random upstream gradient."""
+    import torch
+
+    dtype = str(arrays_in(inputs)[0].dtype).rsplit(".", maxsplit=1)[-1]
+    leaves = converted(inputs, lambda x: torch.from_numpy(to_numpy(x).copy()).requires_grad_())
+    expected_out = function(*leaves)
+    d_out = np.random.default_rng(seed).standard_normal(tuple(expected_out.shape)).astype(dtype)
+    expected = torch.autograd.grad(expected_out, arrays_in(leaves), torch.from_numpy(d_out))
+
+    out, backward = case.op(*inputs)
+    result = backward(asarray(d_out, library_name(out)))
+    got = arrays_in(result if isinstance(result, tuple) else (result,))
+    pairs = [(out, expected_out), *zip(got, expected, strict=True)]
+    error = float(np.max([_relative_error(to_numpy(a), b.detach().numpy()) for a, b in pairs]))
+    return Cell(error, error <= TORCH_TOLERANCE[dtype])
+
+
+def _relative_error(got: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(got - expected).max() / (np.abs(expected).max() or 1.0))
+
+
+def summary(report: Report, method: str) -> Cell:
+    """The worst row of one method."""
+    rows = [row for row in report.rows if row.method in (method, "contract")]
+    notes = [row.note for row in rows if row.note]
+    errors = [row.error for row in rows if row.verdict != "not compared"]
+    if not errors:
+        return Cell(None, True, notes[0])
+    return Cell(max(errors), all(row.verdict != "wrong" for row in rows), "; ".join(notes))
+
+
+def check(case: Case, dtype: str, backend: str, functions: dict[str, Callable[..., Any]], seed: int) -> list[Cell]:
+    """One cell for each method: differences, complex step, PyTorch."""
+    inputs = converted(case.inputs, lambda x: asarray(x.astype(dtype), backend))
+    report = gradcheck(case.op, *inputs, seed=seed, max_entries=ENTRIES)
+    cells = [summary(report, "differences"), summary(report, "complex step")]
+    if case.name in functions:
+        return [*cells, against_torch(case, inputs, functions[case.name], seed)]
+    return [*cells, Cell(None, True, "PyTorch is not installed")]
+
+
+def run(
+    backend: str = "numpy", channels: int = 6, size: int = 9, seed: int = 0, console: Console | None = None
+) -> bool:
+    """Print the table; True if nothing in it is wrong.
+
+    backend: an array library, "numpy", "cupy", ... channels, size: C and H of the inputs (W = H + 1, N = 2). Raises
+    ValueError for a channels or size below 1, RuntimeError if CuPy is asked for and cannot be used.
+    """
+    for name, value in (("channels", channels), ("size", size)):
+        if value < 1:
+            raise ValueError(f"{name}: expected a positive integer, came {value}")
+    console = console or Console()
+    functions = torch_functions() if find_spec("torch") else {}
+    where = describe(asarray(np.zeros(1), backend))
+    title = f"Largest relative error of any gradient ({where.replace(' float64', '')})"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("operation", no_wrap=True)
+    table.add_column("formula", no_wrap=True)
+    for dtype in DTYPES:
+        for head in HEADS:
+            table.add_column(f"{dtype[0]}{dtype[-2:]}\n{head}", justify="right", no_wrap=True)
+    problems = []
+    count = 0
+    with console.status("checking") as status:
+        for case in cases(channels, size, seed):
+            status.update(f"checking {case.name}")
+            cells = [cell for dtype in DTYPES for cell in check(case, dtype, backend, functions, seed)]
+            table.add_row(case.name, case.formula, *(_coloured(cell) for cell in cells))
+            problems += [f"{case.name}: {cell.note}" for cell in cells if not cell.ok]
+            count += sum(cell.error is not None for cell in cells)
+    console.print(table)
+    console.print(
+        "diff and cplx: the slope itself, by central differences and by the complex step, in float64.\n"
+        "torch: autograd. f64 passes at 1e-7, 1e-12, 1e-12; f32 at 1e-5. Upstream gradients are random."
+    )
+    if not functions:
+        console.print('[yellow]PyTorch is not installed, its columns are empty: pip install "cbam-np\\[torch]"')
+    for problem in dict.fromkeys(problems):
+        console.print(f"[bold red]wrong[/] {escape(problem)}")
+    console.print(
+        f"[bold red]{len(problems)} of {count} checks failed" if problems else f"[bold green]all {count} checks passed"
+    )
+    return not problems
+
+
+def _coloured(cell: Cell) -> str:
+    if cell.error is None:
+        return "[yellow]–"
+    return f"[green]{cell.error:.0e}" if cell.ok else f"[bold red]{cell.error:.0e} ✗"
