@@ -1,0 +1,56 @@
+# Every target sets up what it needs, in a virtual environment of its own. PYTHON=... chooses the interpreter.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help learn test notebooks notebooks-check check bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+learn: $(VENV)/for-learning ## Open the notebooks in JupyterLab; with HEADLESS=1 execute them all instead
+ifdef HEADLESS
+	$(BIN)/python notebooks/build.py run --dry-run
+else
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_the_block.ipynb
+endif
+
+test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with coverage
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python notebooks/build.py check --quick
+	$(BIN)/python -m pytest -n 2 --cov
+
+notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
+	$(BIN)/python notebooks/build.py run
+
+notebooks-check: $(VENV)/for-learning ## Execute the notebooks and compare with the outputs that are stored
+	$(BIN)/python notebooks/build.py check
+
+check: $(VENV)/for-learning ## Check every gradient and print the table
+	$(BIN)/cbam-np check
+
+bench: $(VENV)/for-learning ## Time the block against PyTorch
+	$(BIN)/cbam-np bench
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The files made below only record that a step is done, so that a second call skips it.
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+	    f"cbam_np needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/for-learning: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[notebooks]"
+	@touch $@
+
+$(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[test]"
+	@touch $@ $(VENV)/for-learning

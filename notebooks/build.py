@@ -1,0 +1,281 @@
+"""Execute the notebooks, and check that what is stored is what they print.
+
+A notebook is edited as text, `NN_name.py`: cells start with `# %%`, Markdown cells with `# %% [markdown]` and are
+triple-quoted strings. `NN_name.ipynb`, with outputs, is made from it and committed.
+
+    python notebooks/build.py run              execute all, two at a time, and write the .ipynb files
+    python notebooks/build.py check            execute all and compare with the .ipynb files
+    python notebooks/build.py check --quick    compare the sources only, execute nothing
+
+What `run` writes depends on nothing but the text and its outputs: two runs give the same bytes.
+"""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from difflib import unified_diff
+from io import BytesIO
+from itertools import zip_longest
+from pathlib import Path
+
+import jupytext
+import nbformat
+import numpy as np
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+HERE = Path(__file__).parent
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+AT_A_TIME = 2
+CELL_TIMEOUT = 600  # seconds
+PICTURE_TOLERANCE = 1.0  # root mean square over all pixels, on the scale 0 to 255; one changed digit is about 2
+
+
+# --- text -> notebook ---------------------------------------------------------------------------------------------
+
+
+def read_text(path: Path) -> NotebookNode:
+    """The notebook that the text at `path` describes, without outputs.
+
+    A cell's id is a hash of its source, so that inserting a cell leaves the others alone.
+    """
+    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        digest = hashlib.sha256(f"{cell.cell_type} {cell.source}".encode()).hexdigest()[:8]
+        seen[digest] += 1
+        for key in ("cell_marker", "lines_to_next_cell"):  # how the text is laid out, not what it says
+            cell.metadata.pop(key, None)
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+    return notebook
+
+
+# --- notebook -> executed notebook --------------------------------------------------------------------------------
+
+
+class NotebookError(Exception):
+    """Execution stopped; the message says in which notebook, and where."""
+
+
+async def execute(path: Path, progress: Progress) -> NotebookNode:
+    """The notebook at `path` with the outputs of a fresh kernel of this very interpreter.
+
+    Raises NotebookError if a cell raises, takes too long, or ends the kernel.
+    """
+    notebook = read_text(path)
+    task = progress.add_task(path.stem, total=len(notebook.cells))
+    client = NotebookClient(
+        notebook,
+        km=AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[])),  # no kernel but our own
+        resources={"metadata": {"path": str(path.parent)}},
+        timeout=CELL_TIMEOUT,
+        shutdown_kernel="immediate",
+        extra_arguments=["--log-level=ERROR"],
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,  # otherwise the number of pieces is a matter of timing
+        on_cell_start=lambda cell, cell_index: progress.update(task, completed=cell_index),
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "0", "COLUMNS": "100", "MPLBACKEND": "inline"}
+    try:
+        await client.async_execute(cleanup_kc=True, env=environment)
+    except CellExecutionError as error:
+        number, cell = next((i, c) for i, c in enumerate(notebook.cells, 1) if error_outputs(c))
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error_outputs(cell)[0].traceback))
+        raise NotebookError(f"{path}: cell {number} raised {error.ename}: {error.evalue}\n{trace}") from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise NotebookError(f"{path}: {error}") from None
+    progress.update(task, completed=len(notebook.cells))
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        for data in pictures(cell):
+            data["image/png"] = base64.b64encode(without_text(base64.b64decode(data["image/png"]))).decode()
+    return notebook
+
+
+async def execute_all(paths: list[Path]) -> list[NotebookNode | NotebookError]:
+    """`execute` for each path, a few at a time, under one progress bar; an error in one does not stop the others."""
+    import matplotlib.font_manager  # noqa: F401  on a fresh machine its cache would be announced inside a notebook
+
+    turn = asyncio.Semaphore(AT_A_TIME)
+
+    async def execute_in_turn(path: Path) -> NotebookNode | NotebookError:
+        async with turn:
+            try:
+                return await execute(path, progress)
+            except NotebookError as error:
+                return error
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns) as progress:
+        return await asyncio.gather(*map(execute_in_turn, paths))
+
+
+def error_outputs(cell: NotebookNode) -> list[NotebookNode]:
+    """The errors among the outputs of `cell`."""
+    return [output for output in cell.get("outputs", []) if output.output_type == "error"]
+
+
+def pictures(cell: NotebookNode) -> list[NotebookNode]:
+    """The data of those outputs of `cell` that hold a PNG picture."""
+    return [output.data for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+
+
+def without_text(png: bytes) -> bytes:
+    """`png` without the chunks that hold text: they name the time or the version of the program that drew it."""
+    kept, start = [png[:8]], 8
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if png[start + 4 : start + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"tIME"):
+            kept.append(png[start:end])
+        start = end
+    return b"".join(kept)
+
+
+def to_json(notebook: NotebookNode) -> str:
+    """The content of the .ipynb file."""
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+# --- comparing ----------------------------------------------------------------------------------------------------
+
+
+def source_lines(notebook: NotebookNode) -> list[str]:
+    """Everything that comes from the text: each cell's type, metadata and source."""
+    lines = []
+    for cell in notebook.cells:
+        lines += [f"--- {cell.cell_type} cell {json.dumps(cell.metadata, sort_keys=True)}", *cell.source.split("\n")]
+    return lines
+
+
+def output_lines(notebook: NotebookNode) -> list[str]:
+    """Everything that the cells put out, as text; a picture is one line that holds its place."""
+    lines = []
+    for number, cell in enumerate(notebook.cells, 1):
+        lines.append(f"--- outputs of cell {number}")
+        for output in cell.get("outputs", []):
+            content = {output.name: output.text} if output.output_type == "stream" else output.get("data", {})
+            for kind, text in sorted(content.items()):
+                lines += [f"[{kind}]", *([] if kind == "image/png" else str(text).split("\n"))]
+    return lines
+
+
+def picture_distance(stored: str, came: str) -> float:
+    """Root mean square difference of two base64-coded pictures, 0 to 255; infinite if their sizes differ."""
+    a, b = (np.asarray(Image.open(BytesIO(base64.b64decode(x))).convert("RGBA"), np.float64) for x in (stored, came))
+    return float(np.sqrt(np.mean((a - b) ** 2))) if a.shape == b.shape else float("inf")
+
+
+def diff(stored: list[str], came: list[str], came_from: str) -> list[str]:
+    """What has to change in `stored` to give `came`; empty if they are equal."""
+    return list(unified_diff(stored, came, "stored", came_from, n=1, lineterm=""))
+
+
+def source_problems(stored: NotebookNode, text: NotebookNode) -> Iterator[str]:
+    """What is wrong with a stored notebook without executing anything; nothing if all is well."""
+    yield from diff(source_lines(stored), source_lines(text), "text")
+    if not any(cell.get("outputs") for cell in stored.cells):
+        yield "no cell has an output"
+    for number, cell in enumerate(stored.cells, 1):
+        if cell.cell_type == "code" and cell.execution_count is None:
+            yield f"cell {number} has not been executed"
+        for error in error_outputs(cell):
+            yield f"cell {number} holds an error: {error.ename}: {error.evalue}"
+
+
+def output_problems(stored: NotebookNode, came: NotebookNode) -> Iterator[str]:
+    """Where the outputs of two notebooks with the same sources differ; nothing if they agree."""
+    if lines := diff(output_lines(stored), output_lines(came), "executed now"):
+        yield from lines
+        return
+    for number, (old, new) in enumerate(zip(stored.cells, came.cells, strict=True), 1):
+        for a, b in zip(pictures(old), pictures(new), strict=True):
+            distance = picture_distance(a["image/png"], b["image/png"])
+            if distance > PICTURE_TOLERANCE:
+                yield f"the picture of cell {number} differs: RMS {distance:.2f} > {PICTURE_TOLERANCE}"
+
+
+# --- the two verbs ------------------------------------------------------------------------------------------------
+
+
+def run(paths: list[Path], dry: bool) -> int:
+    """Execute, and write what came unless `dry`. Returns the number of notebooks that failed."""
+    failed = 0
+    for path, came in zip(paths, asyncio.run(execute_all(paths)), strict=True):
+        if isinstance(came, NotebookError):
+            failed += 1
+            print(came, file=sys.stderr)
+        elif not dry:
+            path.with_suffix(".ipynb").write_text(to_json(came), encoding="utf-8", newline="\n")
+    return failed
+
+
+def check(paths: list[Path], quick: bool) -> int:
+    """Compare with what is stored. Returns the number of notebooks where something is wrong."""
+    executed = [] if quick else asyncio.run(execute_all(paths))
+    failed = 0
+    for path, came in zip_longest(paths, executed):
+        problems = list(problems_of(path, came))
+        failed += bool(problems)
+        print(f"{path.stem}: {'differs' if problems else 'ok'}", *problems, sep="\n  ")
+    if failed:
+        print("If the text is right, write the outputs anew: python notebooks/build.py run")
+    return failed
+
+
+def problems_of(path: Path, came: NotebookNode | NotebookError | None) -> Iterator[str]:
+    """All that is wrong with the notebook stored beside `path`; `came` is the executed one, None if it was not."""
+    try:
+        stored = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    except FileNotFoundError:
+        yield "there is no .ipynb file"
+        return
+    text = read_text(path)
+    yield from source_problems(stored, text)
+    if isinstance(came, NotebookError):
+        yield from str(came).split("\n")
+    elif came is not None and source_lines(stored) == source_lines(text):
+        yield from output_problems(stored, came)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run_parser = verbs.add_parser("run", help="execute, and write the .ipynb files")
+    run_parser.add_argument("--dry-run", action="store_true", help="execute, write nothing")
+    check_parser = verbs.add_parser("check", help="execute, and compare with the .ipynb files")
+    check_parser.add_argument("--quick", action="store_true", help="execute nothing, compare the sources only")
+    for verb in (run_parser, check_parser):
+        verb.add_argument(
+            "names", metavar="NAME", nargs="*", help="a notebook's text, such as 01_the_block.py; all if none"
+        )
+    args = parser.parse_args(argv)
+    given = [Path(name).with_suffix(".py") for name in args.names] or sorted(HERE.glob("[0-9]*.py"))
+    paths = [path if path.exists() else HERE / path for path in given]
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing or not paths:
+        parser.error(f"no such notebook: {', '.join(missing) or HERE / 'NN_name.py'}")
+    failed = run(paths, args.dry_run) if args.verb == "run" else check(paths, args.quick)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

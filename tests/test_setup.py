@@ -1,0 +1,131 @@
+"""Promises of the project's set-up: one version, pinned dependencies, light imports that run one way, a small block."""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import cbam_np
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+# --- one version, everywhere ----------------------------------------------------------------------------------------
+
+
+def test_pyproject_reads_the_version_from_the_package() -> None:
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "cbam_np/__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"), [("CITATION.cff", r"^version: (.+)$"), ("CHANGELOG.md", r"^## \[(.+?)\]")]
+)
+def test_the_newest_version_named_is_the_package_s(file: str, pattern: str) -> None:
+    found = re.search(pattern, (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert found is not None
+    assert found[1] == cbam_np.__version__
+
+
+# --- pinned dependencies --------------------------------------------------------------------------------------------
+
+
+def direct_dependencies() -> list[Requirement]:
+    """Everything that pyproject.toml asks for, but what needs a GPU or is tested by hand (CuPy, JAX)."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    tested = [lines for name, lines in extras.items() if name not in ("cupy12x", "cupy13x", "jax")]
+    requirements = map(Requirement, sum(tested, PROJECT["project"]["dependencies"]))
+    return [requirement for requirement in requirements if requirement.name != PROJECT["project"]["name"]]
+
+
+@pytest.mark.parametrize("requirement", direct_dependencies(), ids=lambda requirement: requirement.name)
+def test_constraints_pin_a_version_that_pyproject_allows(requirement: Requirement) -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+# --- imports --------------------------------------------------------------------------------------------------------
+
+
+def test_importing_the_package_imports_no_optional_library() -> None:
+    code = "import cbam_np, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "cbam_np.cbam" in loaded.split()
+    assert not {"torch", "matplotlib", "cupy", "jax", "skimage"} & set(loaded.split())
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in (ROOT / "cbam_np").rglob("*.py")}
+
+
+def imports(source: str) -> set[str]:
+    """The modules of this package that `source` imports, at its top or inside a function."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports in this package are absolute"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= inner & SOURCES.keys() or {str(node.module)}
+    return names & SOURCES.keys()
+
+
+def layer(module: str) -> int:
+    """arrays ← ops ← channel, spatial ← cbam ← everything else"""
+    parts = module.split(".")
+    layers = {"arrays": 0, "ops": 1, "channel": 2, "spatial": 2, "cbam": 3}
+    return layers.get(parts[1], 4) if len(parts) > 1 else 4
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_a_module_imports_from_lower_layers_only(module: str) -> None:
+    for other in imports(SOURCES[module]):
+        same_layer_allowed = layer(module) in (1, 4)  # among the operations, and above the block
+        assert layer(other) < layer(module) or (same_layer_allowed and layer(other) == layer(module)), other
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    TopologicalSorter({module: imports(source) for module, source in SOURCES.items()}).prepare()
+
+
+# --- size -----------------------------------------------------------------------------------------------------------
+
+
+def lines_of_code(source: str) -> int:
+    """The number of lines that hold something besides docstrings, comments and white space."""
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):  # a docstring
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+def test_lines_of_code_counts_code_only() -> None:
+    source = '"""One\n\ntwo."""\n\n# three\nx = """\nfour"""  # five\n'
+    source += '\ndef f():\n    """Six."""\n    return (\n        x\n    )\n'
+    assert lines_of_code(source) == 2 + 1 + 3
+
+
+def test_the_block_can_be_read_in_one_sitting() -> None:
+    block = {module: lines_of_code(source) for module, source in SOURCES.items() if 1 <= layer(module) <= 3}
+    assert {"cbam_np.ops.conv", "cbam_np.channel", "cbam_np.spatial", "cbam_np.cbam"} < block.keys()
+    assert sum(block.values()) <= 400, block
