@@ -44,17 +44,19 @@ def namespace(**arrays: Array | None) -> Any:
     dtype.
     """
     given = {name: x for name, x in arrays.items() if x is not None}
+    libraries = []
     for name, x in given.items():
-        if not compat.is_array_api_obj(x):
-            raise TypeError(f"{name}: expected an array (NumPy, CuPy, ...), came {type(x).__name__}")
-        if not compat.array_namespace(x).isdtype(x.dtype, ("real floating", "complex floating")):
-            raise TypeError(
-                f"{name}: expected a floating-point array, came {describe(x)}; cast it first, e.g. to float32"
-            )
+        try:
+            libraries.append(compat.array_namespace(x))
+        except TypeError:
+            raise TypeError(f"{name}: expected an array (NumPy, CuPy, ...), came {type(x).__name__}") from None
+    xp = libraries[0]
     first_name, first = next(iter(given.items()))
-    xp, dtype, device = compat.array_namespace(first), first.dtype, compat.device(first)
-    for name, x in given.items():
-        if compat.array_namespace(x) is not xp or x.dtype != dtype or compat.device(x) != device:
+    for (name, x), library in zip(given.items(), libraries, strict=True):
+        alike = library is xp and x.dtype == first.dtype and compat.device(x) == compat.device(first)
+        if (x is first or not alike) and not library.isdtype(x.dtype, ("real floating", "complex floating")):
+            raise TypeError(f"{name}: expected floating point, came {describe(x)}; cast it first, e.g. to float32")
+        if not alike:
             raise TypeError(
                 "expected arrays of one library, dtype and device, "
                 f"came {first_name}: {describe(first)} and {name}: {describe(x)}"

@@ -26,7 +26,8 @@ from cbam_np.cbam import CBAM, cbam
 from cbam_np.pytorch import from_arrays
 
 SIZES = ((8, 64, 56), (8, 256, 56), (8, 512, 28), (8, 1024, 14), (8, 2048, 7))  # N, C, H = W: the stages of a ResNet-50
-TOLERANCE = 1e-5  # of float32 results, relative to the largest entry
+TOLERANCE = 1e-5  # of our float32 results, relative to the largest entry
+TOLERANCE_TORCH = 1e-4  # its kernel gradient alone comes to 8e-6 at (8, 256, 56)
 WARM_UP = 3
 
 
@@ -114,9 +115,14 @@ def run(rounds: int = 15, seed: int = 0, console: Console | None = None) -> bool
     finally:
         torch.set_num_threads(threads)
 
-    table = Table(box=box.SIMPLE_HEAD, title="CBAM, float32, one thread, milliseconds (median)", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="CBAM, float32, one thread, milliseconds (median)",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+    )
     for column in ("N, C, H=W", "forward", "torch", "ratio", "fwd+bwd", "torch", "ratio", "error", "torch"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for t in timings:
         table.add_row(
             "{}, {}, {}".format(*t.size),
@@ -140,7 +146,7 @@ def run(rounds: int = 15, seed: int = 0, console: Console | None = None) -> bool
         f"cbam_np {__version__}, NumPy {np.__version__}, PyTorch {torch.__version__} eager, "
         f"Python {platform.python_version()}, {platform.machine()}, {date.today()}"
     )
-    wrong = [t for t in timings if not max(t.error, t.error_torch) <= TOLERANCE]
+    wrong = [t for t in timings if not (t.error <= TOLERANCE and t.error_torch <= TOLERANCE_TORCH)]
     for t in wrong:
-        console.print(f"[bold red]wrong[/] {t.size}: a result is more than {TOLERANCE:.0e} off")
+        console.print(f"[bold red]wrong[/] {t.size}: the two sides do not compute the same")
     return not wrong

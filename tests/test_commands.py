@@ -1,0 +1,124 @@
+"""The commands: what they print, and that their exit status tells the truth."""
+
+import subprocess
+import sys
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import cbam_np as cb
+from cbam_np import bench, check, cli, doctor, ops
+from cbam_np.arrays import Array, Backward
+
+
+def console() -> Console:
+    return Console(file=StringIO(), width=80)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_check_compares_every_operation_with_every_oracle_and_passes() -> None:
+    screen = console()
+    assert check.run(channels=3, size=4, console=screen)
+    text = printed(screen)
+    for name in ("avg_pool_over_space", "shared_mlp", "gate by M_c", "conv2d 7×7", "spatial_attention", "cbam"):
+        assert name in text
+    assert "all 108 checks passed" in text
+
+
+def test_check_has_a_pytorch_function_and_a_case_for_every_operation() -> None:
+    cases = list(check.cases(3, 4, 0))
+    assert set(check.torch_functions()) == {case.name for case in cases}
+    checked = {case.op for case in cases}
+    # im2col and col2im are parts of conv2d, and are checked on their own in the tests
+    missing = {name for name in ops.__all__ if getattr(ops, name) not in checked}
+    assert missing == {"im2col", "col2im"}
+
+
+@pytest.mark.parametrize(("size", "channels"), [(1, 1), (1, 5), (8, 1)])
+def test_check_works_at_the_smallest_sizes(size: int, channels: int) -> None:
+    assert check.run(channels=channels, size=size, seed=3, console=console())
+
+
+def test_check_fails_and_says_so_when_a_gradient_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halved(f: Array) -> tuple[Array, Backward]:
+        out, backward = ops.avg_pool_over_space(f)
+        return out, lambda d_out: backward(d_out) / 2
+
+    case = check.Case("avg_pool_over_space", "(3)", halved, (np.random.default_rng(0).standard_normal((2, 3, 4, 5)),))
+    monkeypatch.setattr(check, "cases", lambda *_: iter([case]))
+    screen = console()
+    assert not check.run(console=screen)
+    assert "0.5 times" in printed(screen)
+    assert "6 of 6 checks failed" in printed(screen)
+
+
+def test_check_on_another_library_leaves_out_only_what_the_library_cannot_do() -> None:
+    screen = console()
+    assert check.run("torch", channels=2, size=3, console=screen)
+    assert "torch on cpu" in printed(screen)
+
+
+def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(check, "run", lambda *_: False)
+    assert cli.main(["check"]) == 1
+    monkeypatch.setattr(check, "run", lambda *_: True)
+    assert cli.main(["check"]) == 0
+    monkeypatch.undo()
+    assert cli.main(["check", "--size", "0"]) == 2
+    assert "size: expected a positive integer, came 0" in capsys.readouterr().err
+    assert cli.main(["check", "--backend", "nosuch"]) == 2
+    assert "nosuch" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "cbam_np.bench")
+    monkeypatch.delattr(cb, "bench")
+    assert cli.main(["bench"]) == 2
+    assert 'pip install "cbam-np[torch]"' in capsys.readouterr().err
+
+
+def test_python_m_is_the_same_command() -> None:
+    shown = subprocess.run([sys.executable, "-m", "cbam_np", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == cb.__version__
+
+
+def test_bench_compares_results_before_it_times_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "SIZES", ((1, 16, 8), (2, 32, 5)))
+    screen = console()
+    assert bench.run(rounds=1, console=screen)
+    assert "geometric mean of the ratios" in printed(screen)
+
+    def wrong(f: Array, params: Any) -> tuple[Array, Backward]:
+        out, backward = cb.cbam(f, params)
+        factor = 1 if f.dtype == np.float64 else 1.001
+        return out, lambda d_out: (backward(d_out)[0] * np.float32(factor), backward(d_out)[1])
+
+    monkeypatch.setattr(bench, "cbam", wrong)
+    assert not bench.run(rounds=1, console=screen)
+    with pytest.raises(ValueError, match="rounds: expected a positive integer, came 0"):
+        bench.run(rounds=0)
+
+
+def test_bench_takes_turns() -> None:
+    order: list[str] = []
+    bench.interleaved([lambda: order.append("a"), lambda: order.append("b")], rounds=2)
+    assert order == ["a", "b"] * (2 + bench.WARM_UP)
+
+
+def test_doctor_tells_what_works_and_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = console()
+    assert doctor.run(screen)
+    text = printed(screen)
+    assert cb.__version__ in text
+    assert np.__version__ in text
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert "CuPy is not installed" in doctor.diagnosis("cupy")
+    assert doctor.diagnosis("numpy") == ""
