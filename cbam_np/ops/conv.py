@@ -28,7 +28,7 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
     N, C, H, W = x.shape
     H_out, W_out = _output_size(H, W, k, stride, padding)
     x_padded = _pad(x, padding, padding, padding, padding)
-    bottom, right = stride * H_out, stride * W_out
+    bottom, right = stride * (H_out - 1) + 1, stride * (W_out - 1) + 1
     windows = [x_padded[:, :, u : u + bottom : stride, v : v + right : stride] for u in range(k) for v in range(k)]
     columns = xp.reshape(xp.stack(windows, axis=2), (N, C * k * k, H_out * W_out))
 
