@@ -1,6 +1,7 @@
 """What several test files need: the operations in one table, each with a PyTorch function that says what is right."""
 
 from collections.abc import Callable
+from inspect import signature
 from math import prod
 from typing import Any, NamedTuple
 
@@ -107,7 +108,14 @@ def positional(op: Callable[..., Any], *keys: str) -> Callable[..., Any]:
 
         return out, flat_backward
 
+    flat.names = (next(iter(signature(op).parameters)), *keys)  # type: ignore[attr-defined]
     return flat
+
+
+def argument_names(op: Callable[..., Any]) -> tuple[str, ...]:
+    """The names under which an error speaks of the inputs of `op`."""
+    names: tuple[str, ...] = getattr(op, "names", tuple(signature(op).parameters))
+    return names
 
 
 class Case(NamedTuple):
