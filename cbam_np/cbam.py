@@ -29,6 +29,7 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
     If a dict is passed as `maps`, M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
 
     `backward` reads f and params when it is called: do not change them in place in between.
+    A NaN or ±inf in f makes NaN in its own sample, in f2 or in d_f, and in the parameters' gradients, as in PyTorch.
     Source: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.
     """
     f1, channel_backward = channel_attention(f, params, ties, maps)
