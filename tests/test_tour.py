@@ -58,6 +58,9 @@ def test_the_eleven_formulas_in_order_then_the_check_then_the_picture(tmp_path: 
     for picture in (light, dark):
         rows = np.array_split(picture, 12)
         assert all(row.std() > 0.1 for row in rows), "part of the picture is blank"
+    images = [np.asarray(image.get_array()) for image in figure.findobj(matplotlib.image.AxesImage)]
+    assert len(images) == 3 + 2 * len(tour.SHOWN)
+    assert all(np.ptp(image) > 0 for image in images)
     titles = " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
     assert all(f"({number})" in titles for number in (6, 10, 11))
 
