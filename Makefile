@@ -14,7 +14,7 @@ learn: $(VENV)/for-learning ## Open the notebooks in JupyterLab; with HEADLESS=1
 ifdef HEADLESS
 	$(BIN)/python notebooks/build.py run --dry-run
 else
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_the_block.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/01_the_block.ipynb
 endif
 
 test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with coverage
@@ -43,7 +43,7 @@ clean: ## Remove the virtual environment and all caches
 # The files made below only record that a step is done, so that a second call skips it.
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
-	    f"cbam_np needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
+	    "cbam_np needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12 ..." % v[:2])'
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
