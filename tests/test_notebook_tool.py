@@ -95,7 +95,7 @@ def test_two_runs_give_the_same_bytes_and_check_notices_a_changed_text_and_a_cha
     assert (stdout.text, stderr.text) == ("to stdout\nto stdout again\n", "to stderr\n")
     assert b"atplotlib" not in build.base64.b64decode(figure.data["image/png"])
     assert notebook.metadata == build.METADATA
-    assert notebook.cells[1].metadata == {"tags": ["figure"]}
+    assert [cell.metadata for cell in notebook.cells] == [{}, {"tags": ["figure"]}, {}]
 
     notebook.cells[2].outputs[0].data["text/plain"] = "43"
     with Image.open(BytesIO(build.base64.b64decode(figure.data["image/png"]))) as image:
