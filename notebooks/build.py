@@ -1,7 +1,9 @@
 """Execute the notebooks, and check that what is stored is what they print.
 
 A notebook is edited as text, `NN_name.py`: cells start with `# %%`, Markdown cells with `# %% [markdown]` and are
-triple-quoted strings. `NN_name.ipynb`, with outputs, is made from it and committed.
+triple-quoted strings. Two notebooks with outputs are made from it and committed: the learner's, `NN_name.ipynb`, where
+what stands between `### BEGIN SOLUTION` and `### END SOLUTION` is replaced by a line that says "not written yet", and
+`solutions/NN_name.ipynb` with everything in place. A text without these marks gives the first one only.
 
     python notebooks/build.py run              execute all, two at a time, and write the .ipynb files
     python notebooks/build.py check            execute all and compare with the .ipynb files
@@ -20,6 +22,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import unified_diff
 from io import BytesIO
 from itertools import zip_longest
@@ -46,19 +49,52 @@ CELL_TIMEOUT = 600  # seconds
 PICTURE_TOLERANCE = 1.0  # root mean square over all pixels, on the scale 0 to 255; one changed digit is about 2
 
 
+SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
+STUB = r'\1raise NotImplementedError("not written yet")  # your code here'
+RELATIVE_LINK = re.compile(r"(?<=\]\()(?=[\w./-]+\.(?:ipynb|py|md)[#)])")
+
 # --- text -> notebook ---------------------------------------------------------------------------------------------
 
 
-def read_text(path: Path) -> NotebookNode:
-    """The notebook that the text at `path` describes, without outputs.
+@dataclass(frozen=True)
+class Version:
+    """One of the two notebooks that are made from the text at `path`."""
 
-    A cell's id is a hash of its source, so that inserting a cell leaves the others alone.
+    path: Path
+    solved: bool = False
+
+    @property
+    def stored(self) -> Path:
+        """The .ipynb file."""
+        return self.path.parent / ("solutions" if self.solved else "") / f"{self.path.stem}.ipynb"
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: `stored` without its folder and suffix."""
+        return f"{'solutions/' if self.solved else ''}{self.path.stem}"
+
+
+def versions(path: Path) -> list[Version]:
+    """The learner's notebook, and the solved one if there is anything to solve."""
+    solvable = SOLUTION.search(path.read_text(encoding="utf-8"))
+    return [Version(path), Version(path, solved=True)] if solvable else [Version(path)]
+
+
+def read_text(path: Path, solved: bool = False) -> NotebookNode:
+    """The notebook that the text at `path` describes, without outputs, for the learner or `solved`.
+
+    A cell's id is a hash of its source, so that inserting a cell leaves the others alone. The solved notebook lies one
+    folder deeper, and its links say so.
     """
     notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: Counter[str] = Counter()
     for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = SOLUTION.sub(lambda m: m[2].rstrip("\n") if solved else m.expand(STUB), cell.source)
+        elif solved:
+            cell.source = RELATIVE_LINK.sub("../", cell.source)
         digest = hashlib.sha256(f"{cell.cell_type} {cell.source}".encode()).hexdigest()[:8]
         seen[digest] += 1
         for key in ("cell_marker", "lines_to_next_cell"):  # how the text is laid out, not what it says
@@ -74,17 +110,17 @@ class NotebookError(Exception):
     """Execution stopped; the message says in which notebook, and where."""
 
 
-async def execute(path: Path, progress: Progress) -> NotebookNode:
-    """The notebook at `path` with the outputs of a fresh kernel of this very interpreter.
+async def execute(version: Version, progress: Progress) -> NotebookNode:
+    """The notebook of `version` with the outputs of a fresh kernel of this very interpreter.
 
     Raises NotebookError if a cell raises, takes too long, or ends the kernel.
     """
-    notebook = read_text(path)
-    task = progress.add_task(path.stem, total=len(notebook.cells))
+    notebook = read_text(version.path, version.solved)
+    task = progress.add_task(version.name, total=len(notebook.cells))
     client = NotebookClient(
         notebook,
         km=AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[])),  # no kernel but our own
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(version.path.parent)}},
         timeout=CELL_TIMEOUT,
         shutdown_kernel="immediate",
         extra_arguments=["--log-level=ERROR"],
@@ -99,9 +135,9 @@ async def execute(path: Path, progress: Progress) -> NotebookNode:
     except CellExecutionError as error:
         number, cell = next((i, c) for i, c in enumerate(notebook.cells, 1) if error_outputs(c))
         trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error_outputs(cell)[0].traceback))
-        raise NotebookError(f"{path}: cell {number} raised {error.ename}: {error.evalue}\n{trace}") from None
+        raise NotebookError(f"{version.name}: cell {number} raised {error.ename}: {error.evalue}\n{trace}") from None
     except (CellTimeoutError, DeadKernelError) as error:
-        raise NotebookError(f"{path}: {error}") from None
+        raise NotebookError(f"{version.name}: {error}") from None
     progress.update(task, completed=len(notebook.cells))
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
@@ -110,22 +146,22 @@ async def execute(path: Path, progress: Progress) -> NotebookNode:
     return notebook
 
 
-async def execute_all(paths: list[Path]) -> list[NotebookNode | NotebookError]:
-    """`execute` for each path, a few at a time, under one progress bar; an error in one does not stop the others."""
+async def execute_all(chosen: list[Version]) -> list[NotebookNode | NotebookError]:
+    """`execute` for each of them, a few at a time, under one progress bar; an error in one does not stop the others."""
     import matplotlib.font_manager  # noqa: F401  on a fresh machine its cache would be announced inside a notebook
 
     turn = asyncio.Semaphore(AT_A_TIME)
 
-    async def execute_in_turn(path: Path) -> NotebookNode | NotebookError:
+    async def execute_in_turn(version: Version) -> NotebookNode | NotebookError:
         async with turn:
             try:
-                return await execute(path, progress)
+                return await execute(version, progress)
             except NotebookError as error:
                 return error
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns) as progress:
-        return await asyncio.gather(*map(execute_in_turn, paths))
+        return await asyncio.gather(*map(execute_in_turn, chosen))
 
 
 def error_outputs(cell: NotebookNode) -> list[NotebookNode]:
@@ -213,39 +249,40 @@ def output_problems(stored: NotebookNode, came: NotebookNode) -> Iterator[str]:
 # --- the two verbs ------------------------------------------------------------------------------------------------
 
 
-def run(paths: list[Path], dry: bool) -> int:
+def run(chosen: list[Version], dry: bool) -> int:
     """Execute, and write what came unless `dry`. Returns the number of notebooks that failed."""
     failed = 0
-    for path, came in zip(paths, asyncio.run(execute_all(paths)), strict=True):
+    for version, came in zip(chosen, asyncio.run(execute_all(chosen)), strict=True):
         if isinstance(came, NotebookError):
             failed += 1
             print(came, file=sys.stderr)
         elif not dry:
-            path.with_suffix(".ipynb").write_text(to_json(came), encoding="utf-8", newline="\n")
+            version.stored.parent.mkdir(exist_ok=True)
+            version.stored.write_text(to_json(came), encoding="utf-8", newline="\n")
     return failed
 
 
-def check(paths: list[Path], quick: bool) -> int:
+def check(chosen: list[Version], quick: bool) -> int:
     """Compare with what is stored. Returns the number of notebooks where something is wrong."""
-    executed = [] if quick else asyncio.run(execute_all(paths))
+    executed = [] if quick else asyncio.run(execute_all(chosen))
     failed = 0
-    for path, came in zip_longest(paths, executed):
-        problems = list(problems_of(path, came))
+    for version, came in zip_longest(chosen, executed):
+        problems = list(problems_of(version, came))
         failed += bool(problems)
-        print(f"{path.stem}: {'differs' if problems else 'ok'}", *problems, sep="\n  ")
+        print(f"{version.name}: {'differs' if problems else 'ok'}", *problems, sep="\n  ")
     if failed:
         print("If the text is right, write the outputs anew: python notebooks/build.py run")
     return failed
 
 
-def problems_of(path: Path, came: NotebookNode | NotebookError | None) -> Iterator[str]:
-    """All that is wrong with the notebook stored beside `path`; `came` is the executed one, None if it was not."""
+def problems_of(version: Version, came: NotebookNode | NotebookError | None) -> Iterator[str]:
+    """All that is wrong with the stored notebook; `came` is the executed one, None if it was not."""
     try:
-        stored = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+        stored = nbformat.read(version.stored, as_version=4)
     except FileNotFoundError:
         yield "there is no .ipynb file"
         return
-    text = read_text(path)
+    text = read_text(version.path, version.solved)
     yield from source_problems(stored, text)
     if isinstance(came, NotebookError):
         yield from str(came).split("\n")
@@ -271,7 +308,8 @@ def main(argv: list[str] | None = None) -> int:
     missing = [str(path) for path in paths if not path.exists()]
     if missing or not paths:
         parser.error(f"no such notebook: {', '.join(missing) or HERE / 'NN_name.py'}")
-    failed = run(paths, args.dry_run) if args.verb == "run" else check(paths, args.quick)
+    chosen = [version for path in paths for version in versions(path)]
+    failed = run(chosen, args.dry_run) if args.verb == "run" else check(chosen, args.quick)
     return 1 if failed else 0
 
 

@@ -84,7 +84,7 @@ def test_two_runs_give_the_same_bytes_and_check_notices_a_changed_text_and_a_cha
     bad.write_text("# %%\nprint('before')\n\n# %%\n1 / 0\n", encoding="utf-8")
 
     assert build.main(["run", str(good), str(bad)]) == 1
-    assert "bad.py: cell 2 raised ZeroDivisionError" in capsys.readouterr().err
+    assert "bad: cell 2 raised ZeroDivisionError" in capsys.readouterr().err
     assert not bad.with_suffix(".ipynb").exists()
     first = good.with_suffix(".ipynb").read_bytes()
     assert build.main(["run", str(good)]) == 0
@@ -151,6 +151,54 @@ def test_quick_check_notices(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     path.write_text(TEXT.replace(*edits.get(mistake, ("", ""))), encoding="utf-8")
     assert build.main(["check", "--quick", str(path)]) == 1
     assert message in capsys.readouterr().out
+
+
+EXERCISE = '''\
+# %% [markdown]
+r"""
+See [the code](../cbam_np/cbam.py), [next](03_next.ipynb#top), [paper](https://example.org/a.md) and $[n](i,j)$.
+"""
+
+# %%
+def double(x):
+    """Twice x."""
+    ### BEGIN SOLUTION
+    y = 2 * x
+
+    return y
+    ### END SOLUTION
+
+
+print(double(21))
+'''
+
+
+def test_an_exercise_gives_a_stub_to_the_learner_and_a_solved_notebook_one_folder_deeper(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(EXERCISE, encoding="utf-8")
+    learner, solved = build.versions(path)
+    assert (learner.stored, solved.stored) == (tmp_path / "a.ipynb", tmp_path / "solutions" / "a.ipynb")
+    text, stub = (cell.source for cell in build.read_text(path).cells)
+    assert "(../cbam_np/cbam.py), [next](03_next.ipynb#top)" in text
+    assert stub == (
+        'def double(x):\n    """Twice x."""\n'
+        '    raise NotImplementedError("not written yet")  # your code here\n\n\nprint(double(21))'
+    )
+    text, solution = (cell.source for cell in build.read_text(path, solved=True).cells)
+    assert (
+        "(../../cbam_np/cbam.py), [next](../03_next.ipynb#top), [paper](https://example.org/a.md) and $[n](i,j)$"
+        in text
+    )
+    assert solution == ('def double(x):\n    """Twice x."""\n    y = 2 * x\n\n    return y\n\n\nprint(double(21))')
+
+
+def test_run_and_check_cover_both_notebooks_of_an_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(EXERCISE.replace("print(double(21))", "print(double.__doc__)"), encoding="utf-8")
+    assert build.main(["run", str(path)]) == 0
+    (tmp_path / "solutions" / "a.ipynb").unlink()
+    assert build.main(["check", "--quick", str(path)]) == 1
+    assert "a: ok\nsolutions/a: differs\n  there is no .ipynb file" in capsys.readouterr().out
 
 
 def test_an_inserted_cell_leaves_the_ids_of_the_others_alone(tmp_path: Path) -> None:

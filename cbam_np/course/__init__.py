@@ -1,0 +1,1 @@
+"""The exercises of the notebooks: one module a chapter, and the checker that answers."""
