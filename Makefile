@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn test notebooks notebooks-check check bench clean
+.PHONY: help learn test notebooks notebooks-check check bench gpu-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(VENV)/for-learning ## Check every gradient and print the table
 
 bench: $(VENV)/for-learning ## Time the block against PyTorch
 	$(BIN)/cbam-np bench
+
+gpu-test: $(VENV)/for-testing ## On a machine with a GPU and CuPy: tests, gradient checks and timings into docs/gpu-results.json
+	$(BIN)/cbam-np gpu-test
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist

@@ -4,12 +4,10 @@ Machines are shared and noisy, so the two sides take turns and what counts is th
 """
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from math import exp, log
-from statistics import fmean, median
-from time import perf_counter
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -24,11 +22,10 @@ from cbam_np import __version__
 from cbam_np.arrays import to_numpy
 from cbam_np.cbam import CBAM, cbam
 from cbam_np.pytorch import from_arrays
+from cbam_np.timing import SIZES, interleaved, largest_error
 
-SIZES = ((8, 64, 56), (8, 256, 56), (8, 512, 28), (8, 1024, 14), (8, 2048, 7))  # N, C, H = W: the stages of a ResNet-50
 TOLERANCE = 1e-5  # of our float32 results, relative to the largest entry
 TOLERANCE_TORCH = 1e-4  # its kernel gradient alone comes to 8e-6 at (8, 256, 56)
-WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -45,18 +42,6 @@ class Timing:
     both_torch: float
     error: float
     error_torch: float
-
-
-def interleaved(functions: list[Callable[[], Any]], rounds: int) -> list[float]:
-    """The median seconds of each function; in every round each of them runs once."""
-    seconds: list[list[float]] = [[] for _ in functions]
-    for i in range(WARM_UP + rounds):
-        for function, times in zip(functions, seconds, strict=True):
-            start = perf_counter()
-            function()
-            if i >= WARM_UP:
-                times.append(perf_counter() - start)
-    return [median(times) for times in seconds]
 
 
 def measure(size: tuple[int, int, int], rounds: int, seed: int) -> Timing:
@@ -90,11 +75,6 @@ def measure(size: tuple[int, int, int], rounds: int, seed: int) -> Timing:
     error_torch = largest_error([to_numpy(x) for x in (forward_torch(), *both_torch())], exact)
     seconds = interleaved([forward, forward_torch, both, both_torch], rounds)
     return Timing(size, seconds[0], seconds[1], seconds[2], seconds[3], error, error_torch)
-
-
-def largest_error(got: list[np.ndarray], expected: list[np.ndarray]) -> float:
-    """Over all arrays, |got - expected| as a fraction of the array's largest entry."""
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(got, expected, strict=True))
 
 
 def geometric_mean(ratios: list[float]) -> float:

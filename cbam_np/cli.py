@@ -30,6 +30,10 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=15, help="timed rounds per size (default %(default)s)")
     bench.add_argument("--seed", type=int, default=0, help="of the inputs (default %(default)s)")
 
+    gpu = commands.add_parser("gpu-test", help="tests, gradient checks and timings on a GPU, into one results file")
+    gpu.add_argument("--output", type=Path, default=Path("docs/gpu-results.json"), help="(default %(default)s)")
+    gpu.add_argument("--rounds", type=int, default=20, help="timed rounds per size (default %(default)s)")
+
     commands.add_parser("doctor", help="what is installed, and which array libraries can be used here")
     return top
 
@@ -51,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
             from cbam_np import bench
 
             ok = bench.run(options.rounds, options.seed, console)
+        elif options.command == "gpu-test":
+            from cbam_np import gpu
+
+            ok = gpu.run(options.output, options.rounds, console)
         else:
             from cbam_np import doctor
 

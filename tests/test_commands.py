@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import cbam_np as cb
-from cbam_np import bench, check, cli, doctor, ops
+from cbam_np import bench, check, cli, doctor, gpu, ops, timing
 from cbam_np.arrays import Array, Backward
 
 
@@ -21,6 +22,12 @@ def console() -> Console:
 def printed(console: Console) -> str:
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands are tested here, not the gradients: random directions and a few entries are enough."""
+    monkeypatch.setattr(check, "ENTRIES", 3)
 
 
 def test_check_compares_every_operation_with_every_oracle_and_passes() -> None:
@@ -107,10 +114,39 @@ def test_bench_compares_results_before_it_times_them(monkeypatch: pytest.MonkeyP
         bench.run(rounds=0)
 
 
-def test_bench_takes_turns() -> None:
+def test_timings_take_turns() -> None:
     order: list[str] = []
-    bench.interleaved([lambda: order.append("a"), lambda: order.append("b")], rounds=2)
-    assert order == ["a", "b"] * (2 + bench.WARM_UP)
+    timing.interleaved([lambda: order.append("a"), lambda: order.append("b")], rounds=2)
+    assert order == ["a", "b"] * (2 + timing.WARM_UP)
+
+
+def test_gpu_test_without_a_gpu_says_what_is_missing_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert cli.main(["gpu-test", "--output", str(tmp_path / "results.json")]) == 2
+    assert "CuPy is not installed" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_gpu_timings_compare_every_side_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "SIZES", ((1, 16, 6), (2, 32, 5)))
+    waits: list[int] = []
+    rows = gpu.timings(
+        {
+            "numpy": lambda *data: gpu.block_on("numpy", lambda: waits.append(1), *data),
+            "torch": lambda *data: gpu.torch_on("cpu", False, *data),
+        },
+        rounds=1,
+    )
+    assert [(row["size"], row["side"]) for row in rows] == [
+        ([1, 16, 6], "numpy"),
+        ([1, 16, 6], "torch"),
+        ([2, 32, 5], "numpy"),
+        ([2, 32, 5], "torch"),
+    ]
+    assert all(0 < row["error"] < 1e-5 for row in rows)
+    assert waits  # a clock that does not wait for the device tells nothing
 
 
 def test_doctor_tells_what_works_and_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
