@@ -2,6 +2,7 @@
 
 from copy import copy
 from math import prod
+from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -68,9 +69,10 @@ class CBAM:
         seed: int = 0,
         ties: Ties = "first",
     ) -> None:
-        for name, value in (("channels", channels), ("reduction", reduction), ("kernel_size", kernel_size)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}: expected a positive integer, came {value!r}")
+        sizes = ("channels", channels, 1), ("reduction", reduction, 1), ("kernel_size", kernel_size, 1)
+        for name, value, least in (*sizes, ("seed", seed, 0)):
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name}: expected an integer of at least {least}, came {value!r}")
         if reduction > channels:
             raise ValueError(f"reduction: expected at most {channels} for channels={channels}, came {reduction}")
         if kernel_size % 2 == 0:

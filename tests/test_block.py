@@ -145,6 +145,13 @@ def test_the_same_seed_gives_the_same_weights_in_every_dtype_up_to_rounding() ->
             np.testing.assert_array_equal(rounded[key], exact[key].astype(dtype), strict=True)
 
 
+def test_numbers_may_come_as_numpy_integers() -> None:
+    sizes: dict[str, Any] = {"channels": 64, "reduction": 8, "kernel_size": 3, "seed": 5}
+    block = cb.CBAM(**{name: np.int64(size) for name, size in sizes.items()})  # type: ignore[arg-type]
+    for key, value in cb.CBAM(64, 8, 3, seed=5).params.items():
+        np.testing.assert_array_equal(block.params[key], value, strict=True)
+
+
 def test_different_seeds_give_different_weights() -> None:
     first, second = (cb.CBAM(64, seed=seed).params for seed in (0, 1))
     for key in KEYS:

@@ -285,20 +285,25 @@ def test_weights_and_arguments_that_do_not_fit_are_refused(name: str) -> None:
 # Sizes that make no block
 
 SIZES: dict[str, tuple[dict[str, Any], str]] = {
-    "channels 0": ({"channels": 0}, "channels: expected a positive integer, came 0"),
-    "channels 64.0": ({"channels": 64.0}, "channels: expected a positive integer, came 64.0"),
-    "reduction 0": ({"channels": 64, "reduction": 0}, "reduction: expected a positive integer, came 0"),
-    "reduction -1": ({"channels": 64, "reduction": -1}, "reduction: expected a positive integer, came -1"),
-    "reduction 16.0": ({"channels": 64, "reduction": 16.0}, "reduction: expected a positive integer, came 16.0"),
-    "reduction True": ({"channels": 64, "reduction": True}, "reduction: expected a positive integer, came True"),
+    "channels 0": ({"channels": 0}, "channels: expected an integer of at least 1, came 0"),
+    "channels 64.0": ({"channels": 64.0}, "channels: expected an integer of at least 1, came 64.0"),
+    "reduction 0": ({"channels": 64, "reduction": 0}, "reduction: expected an integer of at least 1, came 0"),
+    "reduction -1": ({"channels": 64, "reduction": -1}, "reduction: expected an integer of at least 1, came -1"),
+    "reduction 16.0": ({"channels": 64, "reduction": 16.0}, "reduction: expected an integer of at least 1, came 16.0"),
+    "reduction True": ({"channels": 64, "reduction": True}, "reduction: expected an integer of at least 1, came True"),
     "fewer channels than r": ({"channels": 8}, "reduction: expected at most 8 for channels=8, came 16"),
     "kernel_size 8": (
         {"channels": 64, "kernel_size": 8},
         "kernel_size: expected an odd number, so that a window has a centre, came 8",
     ),
-    "kernel_size 0": ({"channels": 64, "kernel_size": 0}, "kernel_size: expected a positive integer, came 0"),
-    "kernel_size -3": ({"channels": 64, "kernel_size": -3}, "kernel_size: expected a positive integer, came -3"),
-    "kernel_size 7.0": ({"channels": 64, "kernel_size": 7.0}, "kernel_size: expected a positive integer, came 7.0"),
+    "kernel_size 0": ({"channels": 64, "kernel_size": 0}, "kernel_size: expected an integer of at least 1, came 0"),
+    "kernel_size -3": ({"channels": 64, "kernel_size": -3}, "kernel_size: expected an integer of at least 1, came -3"),
+    "kernel_size 7.0": (
+        {"channels": 64, "kernel_size": 7.0},
+        "kernel_size: expected an integer of at least 1, came 7.0",
+    ),
+    "seed None": ({"channels": 64, "seed": None}, "seed: expected an integer of at least 0, came None"),
+    "seed -1": ({"channels": 64, "seed": -1}, "seed: expected an integer of at least 0, came -1"),
     "dtype int32": (
         {"channels": 64, "dtype": "int32"},
         "dtype: expected float64, float32 or float16, came int32",
