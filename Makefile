@@ -22,7 +22,7 @@ test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python notebooks/build.py check --quick
-	$(BIN)/python -m pytest -n 2 --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov
 
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
 	$(BIN)/python notebooks/build.py run
