@@ -185,7 +185,15 @@ class Exercise:
             again = _as_tuple(function(*deepcopy(tuple((arguments | {upstream[0]: other}).values()))))[i]
             alike = {n: e for n, e in zip(self.names, expected[case], strict=True) if n != name}
             others = {n: e for n, e in alike.items() if np.shape(e) == right.shape}
-            return f"perhaps {diagnose(Evidence(got, right, x, arguments[upstream[0]], again, others))}"
+            evidence = Evidence(
+                got=got,
+                expected=right,
+                x=x,
+                d_out=arguments[upstream[0]],
+                got_for_other_upstream=again,
+                others=others,
+            )
+            return f"perhaps {diagnose(evidence)}"
 
 
 def _as_tuple(result: Any) -> Arrays:

@@ -1,0 +1,212 @@
+r"""The eleven formulas of the document in one table: each bound to its gradient, function, test and chapters.
+
+`tests/test_formulas.py` fails where a binding is broken. A gradient is written d and the symbol: dF is ∂L/∂F for some
+number L that is computed from the output, an array of the shape of F.
+"""
+
+from dataclasses import dataclass
+
+SPACE = "02_pooling_over_space"
+MLP = "03_the_shared_mlp"
+CHANNEL = "04_channel_attention"
+CHANNELS = "05_pooling_over_channels"
+BLOCK = "01_the_block"
+CONVOLUTION = "06_the_convolution"
+ITS_GRADIENT = "07_its_gradient"
+WHOLE = "08_the_whole_backward"
+
+
+@dataclass(frozen=True)
+class Formula:
+    r"""One row.
+
+    document: LaTeX as the document has it, subscripts lost in rendering and all. as_read: LaTeX as it must be read.
+    shape: of the left side. gradient: LaTeX, boxed in one of the chapters, \boxed{...}. functions: what computes it,
+    by dotted name, the left side first. in_docstring: lines of the gradient in the docstrings of these functions.
+    test: the pytest node that compares its gradient with autograd. chapters: the first has document and as_read, the
+    latter with \tag{number}. Spacing and shapes in \underbrace{...}_{...} may be added there.
+    """
+
+    number: int
+    name: str
+    chinese: str
+    document: str
+    as_read: str
+    shape: tuple[str, ...]
+    gradient: str
+    functions: tuple[str, ...]
+    in_docstring: tuple[str, ...]
+    test: str
+    chapters: tuple[str, ...]
+
+
+def _autograd(case: str) -> str:
+    return f"tests/test_against_torch.py::test_output_and_every_gradient_equal_autograd[{case}-(2, 3, 5, 7)]"
+
+
+FORMULAS = (
+    Formula(
+        number=1,
+        name="channel attention, from outside",
+        chinese="通道注意力(整体)",
+        document=r"\mathbf{F’} = \text{CAM}(\mathbf{F}) \cdot \mathbf{F}",
+        as_read=r"F' = M_c(F) \otimes F",
+        shape=("N", "C", "H", "W"),
+        gradient=r"dF'' \;\to\; dF' \;\to\; dF",
+        functions=("cbam_np.cbam.cbam", "cbam_np.channel.channel_attention"),
+        in_docstring=("dF″ → dF′ → dF", "dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)"),
+        test=_autograd("cbam (1), (2)"),
+        chapters=(BLOCK, WHOLE),
+    ),
+    Formula(
+        number=2,
+        name="spatial attention, from outside",
+        chinese="空间注意力(整体)",
+        document=r"\mathbf{F’’} = \text{SAM}(\mathbf{F’}) \cdot \mathbf{F’}",
+        as_read=r"F'' = M_s(F') \otimes F'",
+        shape=("N", "C", "H", "W"),
+        gradient=r"dF'' \;\to\; dF' \;\to\; dF",
+        functions=("cbam_np.cbam.cbam", "cbam_np.spatial.spatial_attention"),
+        in_docstring=("dF″ → dF′ → dF", "dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)"),
+        test=_autograd("cbam (1), (2)"),
+        chapters=(BLOCK, WHOLE),
+    ),
+    Formula(
+        number=3,
+        name="average pooling over space",
+        chinese="空间平均池化",
+        document=r"\mathbf{F}{\text{avg}}^c = \frac{1}{H \times W} \sum{i=1}^{H} \sum_{j=1}^{W} \mathbf{F}(i,j)",
+        as_read=r"F^c_{\text{avg}}[n,c] = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} F[n,c,i,j]",
+        shape=("N", "C"),
+        gradient=r"dF[n,c,i,j] = \frac{1}{HW}\; dF^c_{\text{avg}}[n,c]",
+        functions=("cbam_np.ops.pooling.avg_pool_over_space",),
+        in_docstring=("dF[n,c,i,j] = 1/(HW) · dF^c_avg[n,c]",),
+        test=_autograd("avg_pool_over_space (3)"),
+        chapters=(SPACE,),
+    ),
+    Formula(
+        number=4,
+        name="max pooling over space",
+        chinese="空间最大池化",
+        document=r"\mathbf{F}{\text{max}}^c = \max{i \in H, j \in W} \mathbf{F}(i,j)",
+        as_read=r"F^c_{\text{max}}[n,c] = \max_{1 \le i \le H,\; 1 \le j \le W} F[n,c,i,j]",
+        shape=("N", "C"),
+        gradient=r"dF[n,c,i,j] = \begin{cases} dF^c_{\text{max}}[n,c] & \text{if } (i,j) = (i^*,j^*) \\"
+        r" 0 & \text{else} \end{cases}",
+        functions=("cbam_np.ops.pooling.max_pool_over_space",),
+        in_docstring=("dF[n,c,i,j] = dF^c_max[n,c] if (i,j) = (i*,j*), else 0",),
+        test=_autograd("max_pool_over_space (4)"),
+        chapters=(SPACE,),
+    ),
+    Formula(
+        number=5,
+        name="the shared MLP",
+        chinese="共享多层感知机",
+        document=r"MLP(x) = W_2 \sigma(W_1 x)",
+        as_read=r"\text{MLP}(x) = W_2\, \text{ReLU}(W_1 x)",
+        shape=("N", "C"),
+        gradient=r"dW_2 = d_{\text{out}}^{\top} h \qquad dh = d_{\text{out}} W_2 \qquad dz = dh \odot [z > 0] \qquad"
+        r" dW_1 = dz^{\top} x \qquad dx = dz\, W_1",
+        functions=("cbam_np.ops.mlp.mlp", "cbam_np.ops.activation.relu"),
+        in_docstring=(
+            "d_w2 = d_outᵀ h",
+            "d_h = d_out W2",
+            "d_z = d_h where z > 0, else 0",
+            "d_w1 = d_zᵀ x",
+            "d_x = d_z W1",
+        ),
+        test=_autograd("mlp (5)"),
+        chapters=(MLP,),
+    ),
+    Formula(
+        number=6,
+        name="the channel map",
+        chinese="通道注意力图",
+        document=r"\mathbf{M}c = \sigma(\text{MLP}(\mathbf{F}{\text{avg}}) + \text{MLP}(\mathbf{F}_{\text{max}}))",
+        as_read=r"M_c = \sigma\left(\text{MLP}(F^c_{\text{avg}}) + \text{MLP}(F^c_{\text{max}})\right)",
+        shape=("N", "C", "1", "1"),
+        gradient=r"dz = dM_c \odot \sigma'(z) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad"
+        r" dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}} \qquad dF = dF_{\text{avg}} + dF_{\text{max}}",
+        functions=("cbam_np.channel.channel_map", "cbam_np.ops.mlp.shared_mlp", "cbam_np.ops.activation.sigmoid"),
+        in_docstring=(
+            "dF = avg pool's dF + max pool's dF",
+            "d_w1 = d_w1 through avg + d_w1 through max",
+            "dz = d_out · σ′(z)",
+        ),
+        test=_autograd("channel_map (6)"),
+        chapters=(CHANNEL,),
+    ),
+    Formula(
+        number=7,
+        name="channel attention",
+        chinese="通道注意力",
+        document=r"\mathbf{F’} = \mathbf{M}_c \cdot \mathbf{F}",
+        as_read=r"F' = M_c \otimes F",
+        shape=("N", "C", "H", "W"),
+        gradient=r"dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad"
+        r" dF = M_c \otimes dF' + \left(\frac{\partial M_c}{\partial F}\right)^{\!\top} dM_c",
+        functions=("cbam_np.channel.channel_attention", "cbam_np.ops.gate.gate"),
+        in_docstring=("dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
+        test=_autograd("channel_attention (7)"),
+        chapters=(CHANNEL,),
+    ),
+    Formula(
+        number=8,
+        name="average pooling over channels",
+        chinese="通道平均池化",
+        document=r"\mathbf{F}{\text{avg}}^s = \frac{1}{C} \sum{k=1}^{C} \mathbf{F}k",
+        as_read=r"F^s_{\text{avg}}[n,i,j] = \frac{1}{C} \sum_{k=1}^{C} F'[n,k,i,j]",
+        shape=("N", "1", "H", "W"),
+        gradient=r"dF'[n,k,i,j] = \frac{1}{C}\; dF^s_{\text{avg}}[n,i,j]",
+        functions=("cbam_np.ops.pooling.avg_pool_over_channels",),
+        in_docstring=("dF′[n,k,i,j] = 1/C · dF^s_avg[n,i,j]",),
+        test=_autograd("avg_pool_over_channels (8)"),
+        chapters=(CHANNELS,),
+    ),
+    Formula(
+        number=9,
+        name="max pooling over channels",
+        chinese="通道最大池化",
+        document=r"\mathbf{F}{\text{max}}^s = \max_{k \in C} \mathbf{F}_k",
+        as_read=r"F^s_{\text{max}}[n,i,j] = \max_{1 \le k \le C} F'[n,k,i,j]",
+        shape=("N", "1", "H", "W"),
+        gradient=r"dF'[n,k,i,j] = \begin{cases} dF^s_{\text{max}}[n,i,j] & \text{if } k = k^* \\"
+        r" 0 & \text{else} \end{cases}",
+        functions=("cbam_np.ops.pooling.max_pool_over_channels",),
+        in_docstring=("dF′[n,k,i,j] = dF^s_max[n,i,j] if k = k*, else 0",),
+        test=_autograd("max_pool_over_channels (9)"),
+        chapters=(CHANNELS,),
+    ),
+    Formula(
+        number=10,
+        name="the spatial map",
+        chinese="空间注意力图",
+        document=r"\mathbf{M}s = \sigma(\text{Conv}{7 \times 7}([\mathbf{F}{\text{avg}}^s; \mathbf{F}{\text{max}}^s]))",
+        as_read=r"M_s = \sigma\left(\text{Conv}_{7 \times 7}\left([F^s_{\text{avg}};\, F^s_{\text{max}}]\right)\right)",
+        shape=("N", "1", "H", "W"),
+        gradient=r"dK[c,u,v] = \sum_{n,i,j} dz[n,i,j]\; x_{\text{pad}}[n,c,i+u,j+v] \qquad"
+        r" dx_{\text{pad}}[n,c,a,b] = \sum_{u,v} K[c,u,v]\; dz[n,a-u,b-v]",
+        functions=("cbam_np.spatial.spatial_map", "cbam_np.ops.conv.conv2d"),
+        in_docstring=(
+            "dF′ = avg pool's dF′ + max pool's dF′",
+            "d_K = Σ_n d_out[n] columns[n]ᵀ",
+            "d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, (a-u)/s, (b-v)/s]",
+        ),
+        test=_autograd("spatial_map (10)"),
+        chapters=(CONVOLUTION, ITS_GRADIENT),
+    ),
+    Formula(
+        number=11,
+        name="spatial attention",
+        chinese="空间注意力",
+        document=r"\mathbf{F’’} = \mathbf{M}_s \cdot \mathbf{F’}",
+        as_read=r"F'' = M_s \otimes F'",
+        shape=("N", "C", "H", "W"),
+        gradient=r"dM_s[n,i,j] = \sum_{c} dF''[n,c,i,j]\, F'[n,c,i,j] \qquad"
+        r" dF' = M_s \otimes dF'' + \left(\frac{\partial M_s}{\partial F'}\right)^{\!\top} dM_s",
+        functions=("cbam_np.spatial.spatial_attention", "cbam_np.ops.gate.gate"),
+        in_docstring=("dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
+        test=_autograd("spatial_attention (11)"),
+        chapters=(WHOLE,),
+    ),
+)
