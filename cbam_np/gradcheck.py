@@ -128,7 +128,7 @@ class Report:
         return table
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=120, color_system=None)
+        console = Console(file=StringIO(), width=130, color_system=None, force_jupyter=False)
         with console.capture() as text:
             console.print(self.table())
         return "\n".join(line.rstrip() for line in text.get().splitlines())
