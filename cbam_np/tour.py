@@ -5,6 +5,7 @@ hand: initial weights open gates at random, which shows nothing, and training is
 """
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from skimage.data import chelsea
 
 from cbam_np.arrays import Params
 from cbam_np.cbam import cbam
@@ -64,7 +65,8 @@ class Step:
 
 def photograph() -> np.ndarray:
     """Chelsea the cat, a photograph by Stéfan van der Walt (CC0) that scikit-image ships: (150, 225, 3) in [0, 1]."""
-    image = chelsea()[:, :450] / 255  # type: ignore[no-untyped-call]
+    # read as a file: importing skimage.data would set up its downloads
+    image = imread(str(files("skimage") / "data" / "chelsea.png"))[:, :450].astype(np.float64)
     return image.reshape(150, 2, 225, 2, 3).mean(axis=(1, 3))
 
 
