@@ -1,0 +1,54 @@
+"""What attention costs: parameters and multiply-adds of CBAM and of SE, its predecessor.
+
+Section 4 of the document says that CBAM costs less than SE (Squeeze-and-Excitation, the channel branch with the
+average alone). These counts say that it does not: the MLP runs twice, and the convolution comes on top.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Learned numbers, and products that are added up in matrix products and convolutions, for one sample.
+
+    Poolings, sigmoids and the broadcast products of the gates are not counted: they are passes over F, bound by memory.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+def se_cost(channels: int, reduction: int = 16) -> Cost:
+    """SE: one pooled vector through W1 (C/r, C) and W2 (C, C/r), so 2·C·(C/r) of both.
+
+    Raises ValueError for a size below 1 or a reduction above channels.
+    """
+    weights = 2 * channels * _hidden(channels, reduction)
+    return Cost(weights, weights)
+
+
+def cbam_cost(channels: int, height: int, width: int, reduction: int = 16, kernel_size: int = 7) -> Cost:
+    """CBAM without biases, formulas (5) and (10).
+
+        parameters     2·C·(C/r) + 2·k²
+        multiply-adds  4·C·(C/r) + 2·k²·H·W      the MLP for two vectors, a window of 2·k² at each pixel
+
+    The padding's zeros are multiplied like any other number. Raises ValueError as `se_cost` does.
+    """
+    for name, value in (("height", height), ("width", width), ("kernel_size", kernel_size)):
+        _positive(name, value)
+    weights, window = 2 * channels * _hidden(channels, reduction), 2 * kernel_size**2
+    return Cost(weights + window, 2 * weights + window * height * width)
+
+
+def _hidden(channels: int, reduction: int) -> int:
+    _positive("channels", channels)
+    _positive("reduction", reduction)
+    if reduction > channels:
+        raise ValueError(f"reduction: expected at most {channels} for channels={channels}, came {reduction}")
+    return channels // reduction
+
+
+def _positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name}: expected a positive integer, came {value}")

@@ -1,0 +1,49 @@
+"""The counts of `cbam_np.cost`, against the real parameters, against counting, and against published figures."""
+
+import pytest
+
+import cbam_np as cb
+from cbam_np.cost import Cost, cbam_cost, se_cost
+
+
+@pytest.mark.parametrize(("channels", "reduction", "kernel_size"), [(64, 16, 7), (30, 4, 3), (5, 5, 1), (2048, 16, 7)])
+def test_parameters_are_those_of_the_block(channels: int, reduction: int, kernel_size: int) -> None:
+    params = cb.CBAM(channels, reduction, kernel_size).params
+    assert cbam_cost(channels, 7, 9, reduction, kernel_size).parameters == sum(w.size for w in params.values())
+    assert se_cost(channels, reduction).parameters == params["channel.w1"].size + params["channel.w2"].size
+
+
+def test_multiply_adds_are_those_of_the_loops() -> None:
+    C, r, k, H, W = 6, 2, 3, 4, 5
+    hidden = C // r
+    mlp = sum(1 for _ in range(hidden) for _ in range(C)) + sum(1 for _ in range(C) for _ in range(hidden))
+    conv = sum(1 for _ in range(H) for _ in range(W) for _ in range(2) for _ in range(k) for _ in range(k))
+    assert cbam_cost(C, H, W, r, k).multiply_adds == 2 * mlp + conv
+    assert se_cost(C, r).multiply_adds == mlp
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "se", "cbam"),
+    [
+        (64, 56, Cost(512, 512), Cost(610, 308_352)),
+        (256, 56, Cost(8_192, 8_192), Cost(8_290, 323_712)),
+        (512, 28, Cost(32_768, 32_768), Cost(32_866, 142_368)),
+        (1024, 14, Cost(131_072, 131_072), Cost(131_170, 281_352)),
+        (2048, 7, Cost(524_288, 524_288), Cost(524_386, 1_053_378)),
+    ],
+)
+def test_the_stages_of_a_resnet(channels: int, size: int, se: Cost, cbam: Cost) -> None:
+    assert se_cost(channels) == se
+    assert cbam_cost(channels, size, size) == cbam
+    # the document's claim that CBAM needs less computation than SE
+    assert not cbam.multiply_adds < se.multiply_adds
+    assert not cbam.parameters < se.parameters
+
+
+def test_sizes_that_make_no_block_are_named() -> None:
+    with pytest.raises(ValueError, match="reduction: expected at most 8 for channels=8, came 16"):
+        se_cost(8)
+    with pytest.raises(ValueError, match="height: expected a positive integer, came 0"):
+        cbam_cost(64, 0, 7)
+    with pytest.raises(ValueError, match="channels: expected a positive integer, came -1"):
+        cbam_cost(-1, 7, 7)
