@@ -194,7 +194,7 @@ def array_library(library: str | ModuleType) -> Any:
     if name == "cupy":
         usable_cupy()
     try:
-        module = import_module(name)
+        module = import_module("jax.numpy" if name == "jax" else name)  # the arrays of jax live one level down
         zero = module.zeros(1) if hasattr(module, "zeros") else None
         return compat.array_namespace(zero)
     except (ImportError, TypeError, ValueError) as error:
