@@ -91,7 +91,7 @@ Shapes = dict[str, Any]  # name of the argument -> shape, or a dict of such for 
 
 
 class Case(NamedTuple):
-    """op: where the operation is in the package. tied: inputs are small integers, so that maxima tie."""
+    """op: where the operation is in the package. tied: the features are small integers, so that maxima tie."""
 
     op: str
     shapes: Shapes
@@ -155,7 +155,7 @@ def draw(shapes: Shapes, rng: np.random.Generator, array: Callable[[np.ndarray],
         return rng.integers(-2, 3, shape).astype(float) if tied else rng.standard_normal(shape)
 
     return {
-        name: draw(shape, rng, array, tied) if isinstance(shape, dict) else array(numbers(shape))
+        name: draw(shape, rng, array, tied=False) if isinstance(shape, dict) else array(numbers(shape))
         for name, shape in shapes.items()
     }
 
