@@ -15,7 +15,6 @@ from cbam_np.formulas import FORMULAS, Formula
 ROOT = Path(__file__).parents[1]
 NUMBERS = range(1, 12)
 NOT_WRITTEN = (  # chapters still to come; this shrinks to ()
-    "02_pooling_over_space",
     "03_the_shared_mlp",
     "04_channel_attention",
     "05_pooling_over_channels",

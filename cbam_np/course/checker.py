@@ -148,8 +148,9 @@ class Exercise:
             worst = tuple(int(k) for k in np.unravel_index(np.argmax(distance), distance.shape))
             place = f"{name}[{', '.join(map(str, worst))}]" if worst else name
             yield "where", f"{place} ({int(off.sum())} of {off.size} entries are wrong, this one most)"
-            yield "expected", f"{np.asarray(right)[worst]:.6g}"
-            yield "got", f"{np.asarray(got)[worst]:.6g}"
+            digits = 6 if np.abs(np.subtract(got, right))[worst] > 1e-4 * np.abs(right).max() else 12
+            yield "expected", f"{np.asarray(right)[worst]:.{digits}g}"
+            yield "got", f"{np.asarray(got)[worst]:.{digits}g}"
 
     def small_arrays(self, inputs: Arrays, results: Arrays, expected: Arrays) -> Iterator[tuple[str, str]]:
         """The inputs, and what should come and what came, if they are small enough to be looked at."""
