@@ -48,6 +48,7 @@ def diagnose(e: Evidence) -> str:
     for hypothesis in (
         not_finite,
         zero,
+        should_be_zero,
         upstream_ignored,
         constant_factor,
         rearranged,
@@ -97,6 +98,11 @@ def not_finite(e: Evidence) -> str:
 def zero(e: Evidence) -> str:
     """Nothing comes back at all."""
     return "the gradient is zero everywhere: nothing flows back to this input" if not e.got.any() else ""
+
+
+def should_be_zero(e: Evidence) -> str:
+    """Something comes back where nothing should."""
+    return "the gradient has to be zero: the output does not depend on this input" if not e.expected.any() else ""
 
 
 def upstream_ignored(e: Evidence) -> str:
