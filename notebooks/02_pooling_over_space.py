@@ -27,6 +27,7 @@ import torch
 import cbam_np as cb
 from cbam_np.course.chapter_02 import exercise_2_1, exercise_2_2, exercise_2_3
 from cbam_np.ops import avg_pool_over_space, max_pool_over_space
+from cbam_np.ops.pooling import _max_along
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -55,10 +56,7 @@ $$\underbrace{F^c_{\text{max}}[n,c]}_{N,C}
 
 Under each symbol stands its shape (形状): $N$ samples in the batch (批), $C$ channels, $H$ rows, $W$
 columns. The small $c$ above $F$ is no index. It only says "for channel attention".
-"""
 
-# %% [markdown]
-r"""
 Four things in the document need a second look.
 
 1. The document says that the pooling is over the channel dimension. It is over **space**: over the rows
@@ -73,22 +71,20 @@ Four things in the document need a second look.
 r"""
 ## On paper
 
-One sample, two channels, two rows and three columns. Take a pencil: what is the average and what is
-the maximum of each channel?
-"""
+One sample, two channels, two rows and three columns:
 
-# %%
-f = np.array([[[[1.0, 5.0, 2.0], [0.0, 3.0, 1.0]], [[-2.0, 0.0, -1.0], [-4.0, -3.0, 4.0]]]])
-print(f)
+$$F[0,0] = \begin{pmatrix} 1 & 5 & 2 \\ 0 & 3 & 1 \end{pmatrix} \qquad
+F[0,1] = \begin{pmatrix} -2 & 0 & -1 \\ -4 & -3 & 4 \end{pmatrix}$$
 
-# %% [markdown]
-r"""
+Take a pencil: what is the average and what is the maximum of each channel?
+
 Channel 0: the sum is $1+5+2+0+3+1 = 12$, the average is $12/6 = 2$, the maximum is $5$.
 
 Channel 1: the sum is $-2+0-1-4-3+4 = -6$, the average is $-6/6 = -1$, the maximum is $4$.
 """
 
 # %%
+f = np.array([[[[1.0, 5.0, 2.0], [0.0, 3.0, 1.0]], [[-2.0, 0.0, -1.0], [-4.0, -3.0, 4.0]]]])
 by_hand_avg = np.array([[2.0, -1.0]])
 by_hand_max = np.array([[5.0, 4.0]])
 
@@ -152,7 +148,6 @@ in the docstring are derived below.
 # %%
 print(inspect.getsource(avg_pool_over_space))
 
-# %%
 avg_c, avg_backward = avg_pool_over_space(f)
 max_c, max_backward = max_pool_over_space(f)
 assert np.allclose(avg_c, by_hand_avg)
@@ -179,10 +174,7 @@ $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c']
 
 In words: a pixel moves $L$ through every output that it moves. So we need one thing: how much each
 output moves when one pixel moves.
-"""
 
-# %% [markdown]
-r"""
 ## The average, backward
 
 Write out the formula for one output, with indices of its own so that nothing is mixed up:
@@ -202,10 +194,7 @@ $$\frac{\partial F^c_{\text{avg}}[n',c']}{\partial F[n,c,i,j]}
 $$\boxed{dF[n,c,i,j] = \frac{1}{HW}\; dF^c_{\text{avg}}[n,c]}$$
 
 The right side does not depend on $i$ and $j$: every pixel of a channel gets the same share.
-"""
 
-# %% [markdown]
-r"""
 On paper: let the upstream gradient be $6$ for channel 0 and $-12$ for channel 1. There are six pixels,
 so each pixel of channel 0 gets $6/6 = 1$, and each pixel of channel 1 gets $-12/6 = -2$.
 """
@@ -255,6 +244,7 @@ for n, c, i, j in np.ndindex(*f.shape):
     nudged[n, c, i, j] += h
     moved_by[n, c, i, j] = (nudged.max(axis=(2, 3)) - f.max(axis=(2, 3)))[n, c] / h
 print(moved_by)
+assert np.allclose(moved_by, f == max_c[:, :, None, None])
 
 # %% [markdown]
 r"""
@@ -278,14 +268,7 @@ $$\boxed{dF[n,c,i,j] =
 \begin{cases} dF^c_{\text{max}}[n,c] & \text{if } (i,j) = (i^*,j^*) \\ 0 & \text{else} \end{cases}}$$
 
 The maximum works like a switch. It connects one pixel with the output, and cuts off all others.
-"""
 
-# %%
-is_largest = f == max_c[:, :, None, None]
-assert np.allclose(moved_by, is_largest)
-
-# %% [markdown]
-r"""
 As loops: on the way forward remember the place; on the way back put the upstream gradient there.
 """
 
@@ -325,26 +308,28 @@ assert np.array_equal(flat.reshape(f.shape), d_f_max)
 
 # %% [markdown]
 r"""
-The package does the same:
+The package does the same, in two functions: `max_pool_over_space` lays the rows one behind the other, and
+`_max_along` takes the maximum along one axis. The second will be used again for the channels. What
+`backward_split` is for comes below.
 """
 
 # %%
 print(inspect.getsource(max_pool_over_space))
-
-# %%
+print(inspect.getsource(_max_along))
 assert np.array_equal(max_backward(d_max_c), d_f_max)
 
 # %% [markdown]
 r"""
 ## Where the gradient goes
+
+One small function draws a matrix with its numbers written in; then both gradients, side by side.
 """
 
 
 # %%
-def draw(ax, values, title, cmap="RdBu_r", limit=12.0):
-    """A small matrix with its numbers written in."""
-    lowest = 0.0 if cmap == "viridis" else -limit
-    image = ax.imshow(values, cmap=cmap, vmin=lowest, vmax=limit, interpolation="nearest")
+def draw(ax, values, title, cmap, limit):
+    """A small matrix with its numbers written in; the colours go from -limit to limit."""
+    image = ax.imshow(values, cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest")
     for (i, j), value in np.ndenumerate(values):
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
@@ -356,23 +341,18 @@ def draw(ax, values, title, cmap="RdBu_r", limit=12.0):
 # %% mystnb={"image": {"alt": "F; the average sends 1 or -2 to every pixel, the maximum 6 or -12 to a single one."}}
 figure, axes = plt.subplots(2, 3, figsize=(7.5, 3.6), layout="constrained")
 for c, row in enumerate(axes):
-    draw(row[0], f[0, c], f"channel {c} of F", limit=6.0)
-    draw(row[1], d_f_avg[0, c], f"d_f through the average\n(upstream {d_avg_c[0, c]:g})")
-    draw(row[2], d_f_max[0, c], f"d_f through the maximum\n(upstream {d_max_c[0, c]:g})")
+    draw(row[0], f[0, c], f"channel {c} of F", "viridis", 5)
+    draw(row[1], d_f_avg[0, c], f"d_f through the average\n(upstream {d_avg_c[0, c]:g})", "RdBu_r", 12)
+    draw(row[2], d_f_max[0, c], f"d_f through the maximum\n(upstream {d_max_c[0, c]:g})", "RdBu_r", 12)
 plt.show()
-
-# %% [markdown]
-r"""
-What to see: the average hands out the upstream gradient in equal small shares, and the maximum gives all of it to
-the one largest pixel; the sum over each channel is the same in both.
-"""
-
-# %%
 assert np.allclose(d_f_avg.sum(axis=(2, 3)), d_avg_c)
 assert np.allclose(d_f_max.sum(axis=(2, 3)), d_max_c)
 
 # %% [markdown]
 r"""
+What to see: the average hands out the upstream gradient in equal small shares, and the maximum gives all of it to
+the one largest pixel; the sum over each channel is the same in both.
+
 ### Exercise 2.2 · Write the backward of the maximum
 
 Loops or no loops, as you like. If several entries are the largest, give everything to the first of them,
@@ -416,6 +396,10 @@ r"""
 Move only the first entry by $t$. Upwards, the maximum goes along: it is $3+t$. Downwards, the third entry
 takes over: it stays $3$. The slope is 1 on the right and 0 on the left. Such a corner is called a
 **kink** (尖点). At a kink there is no derivative.
+
+Now move **both** of the largest entries together by $t$. They stay equal, they stay the largest, and the
+maximum is $3+t$ on both sides. Along this direction there is no kink. The slope is 1, and nobody can
+choose another.
 """
 
 # %%
@@ -424,15 +408,6 @@ first = np.array([1.0, 0.0, 0.0]).reshape(tied.shape)
 both = np.array([1.0, 0.0, 1.0]).reshape(tied.shape)
 along_first = np.array([(tied + step * first).max() for step in t])
 along_both = np.array([(tied + step * both).max() for step in t])
-
-# %% [markdown]
-r"""
-Now move **both** of the largest entries together by $t$. They stay equal, they stay the largest, and the
-maximum is $3+t$ on both sides. Along this direction there is no kink. The slope is 1, and nobody can
-choose another.
-"""
-
-# %%
 assert np.allclose(along_first, np.maximum(3 + t, 3))
 assert np.allclose(along_both, 3 + t)
 
@@ -452,10 +427,7 @@ plt.show()
 r"""
 What to see: on the left the slope jumps from 0 to 1 at $t=0$; on the right it is 1 everywhere, at
 $t=0$ too.
-"""
 
-# %% [markdown]
-r"""
 ## Three conventions, one of them wrong
 
 Programs have to return something at a tie. Three answers are in use. Let $k$ be the number of entries that
@@ -479,13 +451,15 @@ for name, d_tied in conventions.items():
 
 # %% [markdown]
 r"""
-We can test them. A gradient promises a slope along **every** direction $v$ (方向导数, directional
-derivative). If the input moves by $t\,v$, then $L$ moves by $t$ times
+We can test them. A gradient promises a slope along every direction $v$, the **directional derivative**
+(方向导数). If the input moves by $t\,v$, then $L$ moves by $t$ times
 
 $$\langle dF, v \rangle = \sum_{i,j} dF[i,j]\; v[i,j]$$
 
-Along the direction in which both largest entries move together, we know the slope: the maximum has slope 1,
-the upstream gradient is 12, so $L$ has slope 12. We measure it as well.
+At a kink there are two slopes, and no promise can be right on both sides. But where there is no kink, there
+is one slope, and a gradient has to give it. So we take the direction in which both largest entries move
+together. Let $L$ be 12 times the maximum; then the upstream gradient is 12, and the slope of $L$ along
+this direction is 12. We measure it as well.
 """
 
 # %%
@@ -497,10 +471,15 @@ for name, value in promised.items():
 assert np.isclose(slope, 12)
 assert promised == {"first": 12, "split": 12, "full to each": 24}
 
+dead = np.zeros((1, 1, 7, 7))  # a channel without any signal: all 49 pixels tie
+assert np.isclose(max_pool_over_space(dead, ties="first")[1](d_out).sum(), 12)
+assert np.isclose(max_pool_over_space(dead, ties="split")[1](d_out).sum(), 12)
+assert np.isclose((d_out[:, :, None, None] * (dead == 0)).sum(), 12 * 49)
+
 # %% mystnb={"image": {"alt": "Three gradients at a tie and what each promises: full to each is twice too steep."}}
 figure, axes = plt.subplots(2, 3, figsize=(7.5, 4.2), height_ratios=[1, 2.6], sharey="row", layout="constrained")
 for (top, bottom), (name, d_tied) in zip(axes.T, conventions.items(), strict=True):
-    draw(top, d_tied[0, 0], f"d_f: {name}")
+    draw(top, d_tied[0, 0], f"d_f: {name}", "RdBu_r", 12)
     wrong = not np.isclose(promised[name], slope)
     bottom.plot(t, 12 * along_both, linewidth=5, color="lightgrey", label="L, measured")
     line = 12 * 3 + t * promised[name]
@@ -516,19 +495,9 @@ r"""
 What to see: *first* and *split* promise exactly the slope that is there; *full to each* promises twice as much, and
 with $k$ tied entries it would be $k$ times as much.
 
-The rule behind it: the shares may be chosen, but none is negative and they add up to 1. In a channel
-that is 0 everywhere, *full to each* adds up to $HW$ times too much.
-"""
+The rule behind it: the shares may be chosen, but none is negative and they add up to 1. In a channel of
+$7 \times 7$ zeros, *full to each* sends back 49 times too much.
 
-# %%
-dead = np.zeros((1, 1, 7, 7))
-d_one = np.ones((1, 1))
-assert np.isclose(max_pool_over_space(dead, ties="first")[1](d_one).sum(), 1)
-assert np.isclose(max_pool_over_space(dead, ties="split")[1](d_one).sum(), 1)
-assert np.isclose((d_one[:, :, None, None] * (dead == 0)).sum(), 7 * 7)
-
-# %% [markdown]
-r"""
 Which of the two good ones? This package takes **first**, and offers `ties="split"`. PyTorch has both, under
 different names.
 """

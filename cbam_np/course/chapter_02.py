@@ -62,11 +62,12 @@ exercise_2_1 = Exercise(
 # 2.2
 
 
-def _inputs_with_some_ties(seed: int) -> tuple[Any, ...]:
-    """As before; from seed 1 on f has three values only, so that nearly every maximum is attained more than once."""
-    rng = np.random.default_rng(seed)
+def _inputs_with_ties(seed: int) -> tuple[Any, ...]:
+    """As before, but f has few values; in the small one channel 0 has two largest entries, channel 1 has four."""
     d_max_c, f = _inputs(seed)
-    return d_max_c, f if seed == 0 else rng.choice([-0.5, 1.25, 2.0], size=f.shape)
+    if seed == 0:
+        return d_max_c, np.array([[[[1.0, 3.0, 2.0], [3.0, 0.0, 1.0]], [[2.0, 2.0, 1.0], [0.0, 2.0, 2.0]]]])
+    return d_max_c, np.random.default_rng(seed).choice([-0.5, 1.25, 2.0], size=f.shape)
 
 
 def _max_backward(d_max_c: Any, f: Any) -> Any:
@@ -95,7 +96,7 @@ exercise_2_2 = Exercise(
     "2.2",
     "The maximum, backward",
     returns="d_f",
-    inputs=_inputs_with_some_ties,
+    inputs=_inputs_with_ties,
     solution=_max_backward,
     mistakes=(
         Mistake(
@@ -129,14 +130,6 @@ exercise_2_2 = Exercise(
 )
 
 # 2.3
-
-
-def _inputs_with_ties(seed: int) -> tuple[Any, ...]:
-    """As in 2.1, with three values only; in the small one a channel has two largest entries, the other has four."""
-    d_max_c, f = _inputs(seed)
-    if seed == 0:
-        return d_max_c, np.array([[[[1.0, 3.0, 2.0], [3.0, 0.0, 1.0]], [[2.0, 2.0, 1.0], [0.0, 2.0, 2.0]]]])
-    return d_max_c, np.random.default_rng(seed).choice([-0.5, 1.25, 2.0], size=f.shape)
 
 
 def _split_backward(d_max_c: Any, f: Any) -> Any:

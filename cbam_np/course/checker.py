@@ -160,7 +160,9 @@ class Exercise:
         shown = {**dict(zip(self.arguments, inputs, strict=True)), "expected": expected[i], "got": results[i]}
         if all(_is_numeric(x) and np.size(x) <= PRINTED for x in shown.values()):
             yield "", ""
-            yield from ((name, np.array2string(np.asarray(x), precision=3)) for name, x in shown.items() if np.ndim(x))
+            for name, x in shown.items():
+                if np.ndim(x):
+                    yield name, np.array2string(np.add(x, 0), precision=3)  # -0 + 0 is 0
 
     def diagnosis(
         self, function: Function, cases: list[Arrays], results: list[Arrays], expected: list[Arrays], wrong: list[int]
@@ -242,6 +244,6 @@ def _block(*lines: tuple[str, str]) -> str:
     width = max(len(label) for label, _ in lines)
     rows = []
     for label, text in lines:
-        parts = [part for line in text.split("\n") for part in textwrap.wrap(line, 88, drop_whitespace=False) or [""]]
+        parts = [part for line in text.split("\n") for part in (textwrap.wrap(line, 88) if len(line) > 88 else [line])]
         rows.append(f"  {label:<{width}}  " + f"\n{'':{width + 4}}".join(parts))
     return "\n".join(line.rstrip() for row in rows for line in row.split("\n"))
