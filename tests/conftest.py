@@ -24,8 +24,12 @@ def skip_without_cupy() -> None:
         pytest.skip(reason)
 
 
-def runs_jax(config: pytest.Config) -> bool:
-    return bool(config.getoption("markexpr")) or "jax" in required()
+def libraries(config: pytest.Config) -> list[str]:
+    """Those that this run takes in: JAX compiles every operation, which takes minutes, so it has to be asked for."""
+    marks: str = config.getoption("markexpr")
+    jax = ["jax"] if ("jax" in marks and "not jax" not in marks) or "jax" in required() else []
+    cupy = ["cupy"] if why_not_cupy() is None else []
+    return jax if marks == "jax" else [*ALWAYS, *jax, *cupy]
 
 
 def pytest_configure() -> None:
@@ -36,18 +40,19 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not runs_jax(config):
+    if "jax" not in libraries(config):
         left_out = [item for item in items if item.get_closest_marker("jax")]
         items[:] = [item for item in items if item not in set(left_out)]
         config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    reason = why_not_cupy()
-    ran = [*ALWAYS, *["jax"] * runs_jax(config), *["cupy"] * (reason is None)]
-    lines = [f"array libraries: {', '.join(ran)} (cupy-standin is NumPy behind CuPy's door, not CuPy)"]
-    if not runs_jax(config):
+    ran = libraries(config)
+    lines = [f"array libraries: {', '.join(ran)}"]
+    if "cupy-standin" in ran:
+        lines.append("  cupy-standin is NumPy behind CuPy's door: passing there is not passing on CuPy")
+    if "jax" not in ran:
         lines.append("  not jax: left out unless asked for with -m jax")
-    if reason is not None:
+    if (reason := why_not_cupy()) is not None:
         lines.append(f"  not cupy: {reason}")
     return lines

@@ -4,12 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import array_api_compat as compat
-import backends
 import conftest
 import cupy_standin
 import numpy as np
 import pytest
-from backends import CASES, Backend, Case, compare, leaves, opened, run
+from backends import ALWAYS, CASES, Backend, Case, compare, leaves, opened, run
 from support import deviation
 
 import cbam_np as cb
@@ -174,15 +173,29 @@ def test_a_required_cupy_fails_instead_of_being_skipped(monkeypatch: pytest.Monk
         conftest.pytest_configure()
 
 
-def test_the_header_says_which_ran_and_why_others_did_not(
-    monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
-) -> None:
-    monkeypatch.setattr(conftest, "why_not_cupy", lambda: "no device")
-    monkeypatch.setattr(conftest, "runs_jax", lambda config: False)
-    ran, *not_run = conftest.pytest_report_header(pytestconfig)
-    assert ran.startswith(f"array libraries: {', '.join(backends.ALWAYS)} (")
-    assert not_run == ["  not jax: left out unless asked for with -m jax", "  not cupy: no device"]
-    monkeypatch.setattr(conftest, "why_not_cupy", lambda: None)
-    monkeypatch.setattr(conftest, "runs_jax", lambda config: True)
-    (ran,) = conftest.pytest_report_header(pytestconfig)
-    assert "cupy-standin, jax, cupy (" in ran
+class _Marks:
+    """In place of pytest's configuration: the option -m."""
+
+    def __init__(self, marks: str) -> None:
+        self.marks = marks
+
+    def getoption(self, name: str) -> str:
+        assert name == "markexpr"
+        return self.marks
+
+
+def test_the_header_says_which_ran_and_why_others_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def header(marks: str, reason: str | None) -> list[str]:
+        monkeypatch.setattr(conftest, "why_not_cupy", lambda: reason)
+        config: Any = _Marks(marks)
+        return conftest.pytest_report_header(config)
+
+    monkeypatch.delenv("CBAM_NP_REQUIRE", raising=False)
+    always = f"array libraries: {', '.join(ALWAYS)}"
+    standin = "  cupy-standin is NumPy behind CuPy's door: passing there is not passing on CuPy"
+    no_jax = "  not jax: left out unless asked for with -m jax"
+    assert header("", "no device") == [always, standin, no_jax, "  not cupy: no device"]
+    assert header("not jax", None) == [f"{always}, cupy", standin, no_jax]
+    assert header("jax", "no device") == ["array libraries: jax", "  not cupy: no device"]
+    monkeypatch.setenv("CBAM_NP_REQUIRE", "cupy, jax")
+    assert header("", None) == [f"{always}, jax, cupy", standin]

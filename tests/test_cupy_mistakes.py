@@ -93,7 +93,7 @@ MISTAKES = {
 
 def noticed(mistake: Mistake, name: str) -> bool:
     """Whether the comparison that every operation goes through on every array library fails; warnings don't count."""
-    package = load(Mutant(mistake.case, mistake.file, mistake.right, mistake.wrong, ""))
+    package = load(Mutant(mistake.case, f"cbam_np/{mistake.file}", mistake.right, mistake.wrong, ""))
     try:
         with opened(name) as backend, warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -3,6 +3,7 @@
 import builtins
 import inspect
 import sys
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -110,6 +111,38 @@ def test_the_names_are_the_wheels_names() -> None:
         assert str(inspect.signature(cp.sum)) == "(a, axis=None, dtype=None, out=None, keepdims=False)"
 
 
+def test_where_cupy_has_a_dtype_loop_the_result_has_numpys_dtype() -> None:
+    with cupy_standin.installed() as cp:
+        ufuncs = [ufunc for ufunc in vars(cp).values() if isinstance(ufunc, cp.ufunc)]
+    compared = 0
+    for ufunc, char in product(ufuncs, "?bBhHiIqQefdFD"):
+        dtypes = [np.dtype(char)] * ufunc.nin
+        try:
+            expected = getattr(np, ufunc.name).resolve_dtypes((*dtypes, *[None] * ufunc.nout))[ufunc.nin :]
+            found = tuple(np.dtype(result) for result in ufunc.loop(dtypes))
+        except (TypeError, AttributeError):  # no such loop in one of them; or no ufunc in NumPy
+            continue
+        assert found == expected, (ufunc.name, char)
+        compared += 1
+    assert compared > 700
+
+
+def test_an_entry_stays_an_array_on_the_device() -> None:
+    with cupy_standin.installed() as cp:
+        x = cp.asarray(host())
+        entry = x[1, 2]
+        assert type(entry) is type(x.max()) is type(x.sum() + 1) is cp.ndarray
+        entry[...] = 50.0
+        assert x.get()[1, 2] == 50.0
+
+
+def test_no_floating_point_warnings() -> None:
+    with cupy_standin.installed() as cp, np.errstate(all="raise"):
+        zero = cp.zeros(1)
+        assert np.isnan((zero / zero).get()).all()
+        assert np.isnan(cp.mean(cp.zeros(0)).get())
+
+
 def test_what_the_standin_does_not_know_it_does_not_judge() -> None:
     with cupy_standin.installed() as cp, pytest.raises(NotImplementedError, match=r"CuPy has cupy\.kaiser"):
         cp.kaiser(5, 14.0)
@@ -121,8 +154,9 @@ def test_transfers_are_counted_one_by_one() -> None:
         float(x[0, 0])
         x[x > 3] = 0.0
         x[np.array([0])].get()
+        x[cp.arange(2)] = [1.0, 2.0, 3.0, 4.0]
         assert cupy_standin.syncs == ["float", "boolean mask", "get"]
-        assert cupy_standin.uploads == ["asarray", "index"]
+        assert cupy_standin.uploads == ["asarray", "index", "assigned values"]
     with cupy_standin.installed():
         assert cupy_standin.syncs == cupy_standin.uploads == []
 
@@ -144,6 +178,7 @@ def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     vars(real)["ndarray"] = type("ndarray", (), {})
     monkeypatch.setitem(sys.modules, "cupy", real)
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", real_adapter)
+    monkeypatch.setattr(compat, "cupy", real_adapter, raising=False)
     modules = dict(sys.modules)
     for _ in range(2):
         with cupy_standin.installed() as cp:
@@ -152,6 +187,7 @@ def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
             assert compat.array_namespace(x) is not real_adapter
             assert not compat.is_cupy_array(real.ndarray())
         assert sys.modules == modules
+        assert vars(compat)["cupy"] is real_adapter
         assert not compat.is_cupy_array(x)
         assert compat.is_cupy_array(real.ndarray())
         with pytest.raises(TypeError):
@@ -159,7 +195,8 @@ def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_put_away_after_an_error() -> None:
-    modules = dict(sys.modules)
+    modules, adapter = dict(sys.modules), vars(compat).get("cupy")
     with pytest.raises(KeyError), cupy_standin.installed():
         raise KeyError
     assert sys.modules == modules
+    assert vars(compat).get("cupy") is adapter

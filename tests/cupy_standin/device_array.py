@@ -225,8 +225,6 @@ def _same_as_numpy(name: str) -> Callable[..., Any]:
 
 
 for _name, _parameters in MANIFEST["ndarray"].items():
-    if isinstance(vars(ndarray).get(_name), property):
-        continue
     if _name in SAME_METHODS:
         _run = _same_as_numpy(_name)
     else:
@@ -235,12 +233,18 @@ for _name, _parameters in MANIFEST["ndarray"].items():
     setattr(ndarray, _name, checked(f"ndarray.{_name}", _with_self, _run))
 
 
+def _strong(operands: list[Any]) -> list[Any]:
+    """Those whose dtype counts when dtypes are mixed: all but Python's own numbers."""
+    return [x for x in operands if isinstance(x, np.dtype | np.generic)]
+
+
 class Ufunc:
     """See `cupy.ufunc`: NumPy's function, for the operands and dtypes that CuPy's takes."""
 
     def __init__(self, name: str, nin: int, loops: str, at: str | None) -> None:
         self.name = self.__name__ = name
         self.nin = nin
+        self.nout = len(loops.split()[-1].split("->")[1])
         self.loops = [tuple(loop.split("->")) for loop in loops.split()]
         self.scatter = at
 
@@ -249,25 +253,26 @@ class Ufunc:
         for x in (*inputs, *(o for o in outs if o is not None)):
             if not isinstance(x, ndarray | Scalar):
                 raise TypeError(f"Unsupported type {type(x)}: {self.name} takes CuPy arrays and scalars")
-        chars = self._loop(inputs, dtype)
-        results = quietly(getattr(np, self.name), *lower(inputs))
-        results = results if isinstance(results, tuple) else (results,)
-        results = tuple(np.asarray(r).astype(c, copy=False) for r, c in zip(results, chars, strict=True))
-        if outs[0] is not None:
-            for target, result in zip(outs, results, strict=True):
-                quietly(np.copyto, target._host, result, casting=casting)
-            return outs[0] if len(outs) == 1 else outs
-        return raise_device(results[0] if len(results) == 1 else results)
+        self.loop([x.dtype if isinstance(x, ndarray) else x for x in inputs])
+        options = {} if dtype is None else {"dtype": dtype}
+        results = quietly(getattr(np, self.name), *lower(inputs), **options)
+        if outs[0] is None:
+            return raise_device(results)
+        for target, result in zip(outs, results if self.nout > 1 else (results,), strict=True):
+            quietly(np.copyto, target._host, result, casting=casting)
+        return outs if self.nout > 1 else outs[0]
 
-    def _loop(self, inputs: Any, dtype: Any) -> str:
-        """The result dtypes of the first loop that all operands can be cast to; Python scalars adapt to the arrays."""
-        strong = [x.dtype for x in inputs if isinstance(x, ndarray | np.generic)]
-        dtypes = [x.dtype if isinstance(x, ndarray | np.generic) else np.result_type(x, *strong) for x in inputs]
+    def loop(self, operands: list[Any]) -> str:
+        """The result dtypes of the first loop that all operands, dtypes or scalars, can be cast to.
+
+        Python scalars adapt to the dtypes. The results' dtypes are NumPy's as well, `test_standin.py` goes through all.
+        """
+        dtypes = [np.dtype(x) if isinstance(x, np.dtype) else np.result_type(x, *_strong(operands)) for x in operands]
         for ins, outs in self.loops:
-            if dtype is not None and np.dtype(dtype) == np.dtype(outs[0]):
-                return outs
-            if dtype is None and all(np.can_cast(d, char) for d, char in zip(dtypes, ins, strict=True)):
-                return outs
+            if all(np.can_cast(dtype, char) for dtype, char in zip(dtypes, ins, strict=True)):
+                if outs:
+                    return outs
+                break
         raise TypeError(f"Wrong type ({dtypes}) of arguments for {self.name}")
 
     def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:

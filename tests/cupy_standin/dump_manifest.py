@@ -47,10 +47,15 @@ def describe(module: Any, name: str, twin: Any) -> Any:
     value = getattr(module, name)
     if value is getattr(twin, name, None) or isinstance(value, int | float | complex):
         return "numpy" if hasattr(twin, name) else None
-    if isinstance(value, cupy.ufunc):
-        loops = [kind for kind, op in zip(value.types, value._ops.ops, strict=True) if op.error_func is None]
+    if isinstance(value, cupy.ufunc):  # E is bfloat16, which NumPy does not have and CuPy only beside ml_dtypes
+        loops = [loop(kind, op) for kind, op in zip(value.types, value._ops.ops, strict=True) if "E" not in kind]
         return {"nin": value.nin, "loops": " ".join(loops), "at": value._scatter_op}
     return parameters(value) if callable(value) and not isinstance(value, type) else None
+
+
+def loop(kind: str, op: Any) -> str:
+    """A dtype loop, "dd->d"; one that only raises, like -x for bool, loses its result: "?->"."""
+    return kind.split(">")[0] + ">" if op.error_func else kind
 
 
 def contents(module: Any, twin: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from cupy_standin.device_array import (
     UFUNCS,
     Device,
+    Scalar,
     StandinError,
     Ufunc,
     check_places,
@@ -106,7 +107,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None and y is None:
         return nonzero(condition)
     for operand in (condition, x, y):
-        if isinstance(operand, np.ndarray | list | tuple) or not isinstance(condition, ndarray):
+        if not isinstance(operand, ndarray | Scalar):
             raise TypeError(f"Unsupported type {type(operand)}: where takes CuPy arrays and scalars")
     return raise_device(np.where(*lower((condition, x, y))))
 

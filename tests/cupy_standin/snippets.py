@@ -117,6 +117,7 @@ TypeError            out = (1.0, 2.0, 3.0, 4.0) * x
 TypeError            out = x + np.array(1.0)
 TypeError            out = x @ n.T
 TypeError            out = cp.matmul(x, n.T)
+TypeError            out = cp.matmul(x, [[1.0], [2.0], [3.0], [4.0]])
 TypeError            out = x == n
 TypeError            x += n
 TypeError            n += x
@@ -132,6 +133,8 @@ TypeError            out = cp.exp(n)
 TypeError            out = cp.exp([1.0])
 TypeError            out = cp.maximum(x, n)
 TypeError            out = cp.where(b, x, n)
+TypeError            out = cp.where(n > 0, x, 0.0)
+TypeError            out = cp.where(b, x, [1.0, 2.0, 3.0, 4.0])
 TypeError            out = cp.concatenate([x, n])
 AttributeError       out = cp.sum([1.0, 2.0])
 TypeError            out = cp.sum(x, where=b)
@@ -165,6 +168,7 @@ AttributeError       out = x.to_device("cpu")
 TypeError            out = range(i[0])
 TypeError            out = [1, 2, 3][i[0]]
 TypeError            out = -b
+TypeError            out = cp.logical_not(x * 1j)
 IndexError           out = x[5]
 """
 
@@ -177,6 +181,7 @@ out = cp.take_along_axis(x, j + 1, axis=1)
 x[far] = 0.0
 x[twice] = x[i]
 x[twice] += x[i]
+cp.add.at(x, far, 1.0)
 cp.put_along_axis(x, cp.stack([j[:, 0], j[:, 0]], axis=1), x[:, :2], axis=1)
 out = cp.empty(3) * 0.0
 out = cp.empty_like(x).sum()
