@@ -64,10 +64,7 @@ MISTAKES = {
         "max_pool_over_channels",
     ),
     "sum(where=)": Mistake(
-        "ops/pooling.py",
-        "total(share, axis, keepdims=True)",
-        "xp.sum(share, axis=axis, keepdims=True, where=tied)",
-        "max_pool_over_space, ties split",
+        "arrays.py", "keepdims=keepdims) / count", "keepdims=keepdims, where=x == x) / count", "avg_pool_over_space"
     ),
     "take(mode=)": Mistake(
         "ops/concat.py", "d_out[:, :A, ...]", 'xp.take(d_out, xp.arange(A), axis=1, mode="clip")', "concat"
