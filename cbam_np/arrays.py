@@ -90,7 +90,7 @@ def select(params: Params, prefix: str, required: tuple[str, ...], optional: tup
     """
     names = [f"{prefix}.{name}" for name in required + optional]
     for name in names[: len(required)]:
-        if name not in params:
+        if params.get(name) is None:
             raise ValueError(f"params: expected the key {name!r}, came {sorted(params)}")
     for name in params:
         if name.startswith(f"{prefix}.") and name not in names:
@@ -190,7 +190,7 @@ def array_library(library: str | ModuleType) -> Any:
     Raises RuntimeError if CuPy is asked for and cannot be used (see `usable_cupy`), ValueError if
     the name is no array library that is installed here.
     """
-    name = library if isinstance(library, str) else library.__name__.removeprefix("array_api_compat.")
+    name = getattr(library, "__name__", str(library)).removeprefix("array_api_compat.")
     if name == "cupy":
         usable_cupy()
     try:

@@ -77,9 +77,8 @@ class CBAM:
             raise ValueError(f"reduction: expected at most {channels} for channels={channels}, came {reduction}")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size: expected an odd number, so that a window has a centre, came {kernel_size}")
-        dtype = np.dtype(dtype)
-        if dtype.name not in ("float16", "float32", "float64"):
-            raise ValueError(f"dtype: expected float64, float32 or float16, came {dtype.name}")
+        if dtype is None or dtype not in map(np.dtype, ("float64", "float32", "float16")):
+            raise ValueError(f"dtype: expected float64, float32 or float16, came {dtype!r}")
         C, hidden, k = channels, channels // reduction, kernel_size
         rng = np.random.default_rng(seed)
 
@@ -116,7 +115,8 @@ class CBAM:
     def to(self, library: str | ModuleType) -> "CBAM":
         """A new block with the same parameters as arrays of `library`: "cupy", "numpy", or an array module.
 
-        Raises RuntimeError that says what is missing if CuPy cannot be used here.
+        Parameters that are arrays of `library` already are shared with the new block, all others copied. Raises
+        RuntimeError that says what is missing if CuPy cannot be used here, ValueError for no array library.
         """
         moved = copy(self)
         moved.params = {key: asarray(value, library) for key, value in self.params.items()}

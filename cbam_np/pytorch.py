@@ -73,7 +73,12 @@ class CBAM(nn.Module):
 
 
 def from_arrays(block: ArrayCBAM) -> CBAM:
-    """The PyTorch module with the parameters of `block`, copied, in their dtype."""
+    """The PyTorch module with the parameters of `block`, copied, in their dtype.
+
+    Raises ValueError for ties="split", which the module cannot do.
+    """
+    if block.ties != "first":
+        raise ValueError(f'block: expected ties="first", as in PyTorch\'s max along an axis, came {block.ties!r}')
     dtype = to_numpy(block.params["channel.w1"]).dtype
     module = CBAM(block.channels, block.reduction, block.kernel_size, dtype)
     module.load_state_dict({key: asarray(value, "torch") for key, value in block.params.items()})

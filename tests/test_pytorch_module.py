@@ -120,3 +120,8 @@ def test_ties_go_to_the_first_index_as_in_the_block() -> None:
     block(f)
     assert f_torch.grad is not None
     assert deviation(block.backward(d_f2), f_torch.grad.numpy()) < 1e-12
+
+
+def test_a_block_that_splits_ties_has_no_pytorch_module() -> None:
+    with pytest.raises(ValueError, match='block: expected ties="first", as in PyTorch'):
+        from_arrays(cb.CBAM(4, reduction=2, ties="split"))

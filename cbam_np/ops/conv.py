@@ -53,19 +53,14 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
     H, W = size
     H_out, W_out = _output_size(H, W, k, stride, padding)
     if columns.ndim != 3 or columns.shape[1] % (k * k) or columns.shape[2] != H_out * W_out:
-        raise ValueError(
-            f"columns: expected (N, C·{k * k}, {H_out * W_out}) for size {size}, k={k}, stride={stride}, "
-            f"padding={padding}, came {tuple(columns.shape)}"
-        )
+        raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), came {tuple(columns.shape)}")
     N, C = columns.shape[0], columns.shape[1] // (k * k)
     H_padded, W_padded = H + 2 * padding, W + 2 * padding
     image = xp.reshape(columns, (N, C * k * k, H_out, W_out))
     image = xp.reshape(_spread(image, H, W, k, stride, padding), (N, C, k, k, H_padded + k - 1, W_padded + k - 1))
-    slices = [
-        image[:, :, u, v, k - 1 - u : k - 1 - u + H_padded, k - 1 - v : k - 1 - v + W_padded]
-        for u in range(k)
-        for v in range(k)
-    ]
+    rows = [slice(k - 1 - u, k - 1 - u + H_padded) for u in range(k)]
+    cols = [slice(k - 1 - v, k - 1 - v + W_padded) for v in range(k)]
+    slices = [image[:, :, u, v, rows[u], cols[v]] for u in range(k) for v in range(k)]
     x = total(xp.stack(slices), axis=0)[:, :, padding : padding + H, padding : padding + W]
 
     def backward(d_x: Array) -> Array:
@@ -118,9 +113,8 @@ def conv2d(
 
     columns, _ = im2col(x, k, stride, p)
     K = xp.reshape(kernel, (O, C * k * k))
-    out = xp.reshape(K @ columns, (N, O, H_out, W_out))
-    if bias is not None:
-        out = out + bias[:, None, None]
+    z = xp.reshape(K @ columns, (N, O, H_out, W_out))
+    out = z if bias is None else z + bias[:, None, None]
 
     def backward(d_out: Array) -> tuple[Array, Array, Array | None]:
         check_gradient(d_out, out)

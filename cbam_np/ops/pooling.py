@@ -12,7 +12,6 @@ from cbam_np.arrays import (
     namespace,
     put_along_axis,
     real,
-    total,
 )
 
 Ties: TypeAlias = Literal["first", "split"]
@@ -118,7 +117,7 @@ def _max_along(x: Array, axis: int, ties: Ties) -> tuple[Array, Backward]:
         check_gradient(d_largest, largest)
         tied = (x == largest) | (xp.isnan(x) & xp.isnan(largest))
         share = xp.astype(tied, accumulator(x))
-        share = share / total(share, axis, keepdims=True)
+        share = share / xp.sum(share, axis=axis, keepdims=True)
         return d_largest * xp.astype(share, x.dtype, copy=False)
 
     return largest, backward_first if ties == "first" else backward_split
