@@ -22,7 +22,20 @@ IMPORTS = {
     "types": None,
     "typing": None,
 }
-BUILTINS = {"TypeError", "ValueError", "dict", "enumerate", "isinstance", "len", "list", "min", "range", "tuple", "zip"}
+BUILTINS = {
+    "TypeError",
+    "ValueError",
+    "dict",
+    "enumerate",
+    "isinstance",
+    "len",
+    "list",
+    "min",
+    "range",
+    "slice",
+    "tuple",
+    "zip",
+}
 DICT_METHODS = {"get", "items", "keys", "update", "values"}
 
 
