@@ -15,9 +15,7 @@ from cbam_np.formulas import FORMULAS, Formula
 ROOT = Path(__file__).parents[1]
 NUMBERS = range(1, 12)
 NOT_WRITTEN = (  # chapters still to come; this shrinks to ()
-    "03_the_shared_mlp",
     "04_channel_attention",
-    "05_pooling_over_channels",
     "06_the_convolution",
     "07_its_gradient",
     "08_the_whole_backward",
