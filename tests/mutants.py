@@ -378,7 +378,7 @@ MUTANTS = [
         (
             "max_pool_over_space, split at ties",
             "full gradient to every tied entry",
-            "share = share / total(share, axis, keepdims=True)",
+            "share = share / xp.sum(share, axis=axis, keepdims=True)",
             "",
         ),
     ),
@@ -414,8 +414,8 @@ MUTANTS = [
         (
             "im2col",
             "windows read column by column",
-            "for u in range(k) for v in range(k)]",
-            "for v in range(k) for u in range(k)]",
+            "v : v + right : stride] for u in range(k) for v in range(k)]",
+            "v : v + right : stride] for v in range(k) for u in range(k)]",
         ),
         (
             "col2im",
@@ -424,8 +424,8 @@ MUTANTS = [
             "im2col(xp.ones_like(d_x), k, stride, padding)",
         ),
         ("im2col", "upstream ignored", "col2im(d_columns, (H, W)", "col2im(xp.ones_like(d_columns), (H, W)"),
-        ("im2col", "sign of the vertical shift", "k - 1 - u : k - 1 - u + H_padded", "u : u + H_padded"),
-        ("im2col", "sign of the horizontal shift", "k - 1 - v : k - 1 - v + W_padded", "v : v + W_padded"),
+        ("im2col", "sign of the vertical shift", "slice(k - 1 - u, k - 1 - u + H_padded)", "slice(u, u + H_padded)"),
+        ("im2col", "sign of the horizontal shift", "slice(k - 1 - v, k - 1 - v + W_padded)", "slice(v, v + W_padded)"),
         ("im2col", "the last window overwrites", "total(xp.stack(slices), axis=0)", "slices[-1]"),
         (
             "im2col",
