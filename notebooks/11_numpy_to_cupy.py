@@ -168,8 +168,8 @@ r"""
 The first line of `backward_by_comparing` is the line that matters: `xp = namespace(...)`. It asks the arrays
 which library they belong to. After it, every function is taken from `xp`, and `np` does not occur any more.
 
-The package has both programs. NumPy and CuPy arrays can be written to, and there writing is faster. Other
-libraries get the comparison:
+The package has both programs. NumPy and CuPy arrays can be written to, and on NumPy writing is several times
+faster. The arrays of other libraries get the comparison:
 """
 
 # %%
@@ -412,14 +412,14 @@ for x, y, text in (
     ax.text(x, y, text, ha="center", va="center")
 stays = "forward: F′, M_c, M_s, F″\nbackward: dF, gradients\nupdate of the parameters\n\nall of this stays here"
 ax.text(9.4, 1.8, stays, ha="center", va="center", bbox={"facecolor": "white", "boxstyle": "round,pad=0.5"})
-ax.annotate("", (8.1, 1.8), (7.4, 1.8), arrowprops={"arrowstyle": "-|>"})
+ax.annotate("", (8.0, 1.8), (7.4, 1.8), arrowprops={"arrowstyle": "-|>"})
 for y, start, end, width, text in (
     (2.8, 2.75, 6.35, 1, f'block.to("cupy"): once, {bytes_params / 1e3:.1f} kB'),
     (1.8, 2.75, 6.35, 5, f'asarray(f, "cupy"): once a batch, {bytes_f / 1e6:.1f} MB'),
     (0.5, 6.35, 2.75, 1, "to_numpy(x): as little as you can"),
 ):
     ax.annotate("", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "linewidth": width, "color": "#b03a2e"})
-    ax.text(4.55, y + 0.22, text, ha="center", fontsize=9)
+    ax.text(4.55, y + 0.22, text, ha="center", fontsize=8.5)
 plt.show()
 
 # %% [markdown]
