@@ -10,6 +10,7 @@ Arrays move between libraries through one pair of functions only, `asarray` and 
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from math import prod
 from types import ModuleType
@@ -136,7 +137,7 @@ def put_along_axis(values: Array, index: Array, size: int, axis: int) -> Array:
     """Zeros of length `size` along `axis`, with `values` at `index`; both have length 1 along `axis`.
 
     The adjoint of `take_along_axis`. NumPy and CuPy write into fresh zeros. The array-API standard has no
-    such function and arrays that cannot be written to; there a comparison gives the same, five times slower.
+    such function and arrays that cannot be written to; there a comparison gives the same, three to six times slower.
     """
     xp = compat.array_namespace(values)
     if compat.is_numpy_array(values) or compat.is_cupy_array(values):
@@ -154,15 +155,19 @@ def usable_cupy() -> ModuleType:
 
     `import cupy` succeeds without a GPU, so the import alone proves nothing. Raises RuntimeError that
     says which of three things is missing, and what to do: CuPy itself, a driver with a device, or
-    the CUDA libraries that CuPy loads on first use.
+    the CUDA libraries that CuPy loads on first use. Once it has worked it is not tried again: trying waits for the GPU.
     """
     try:
-        cupy = import_module("cupy")
+        return _tried(import_module("cupy"))
     except ImportError as error:
         raise RuntimeError(
             "CuPy is not installed. Install the wheel for your CUDA version: "
             'pip install "cbam-np[cupy13x]" (CUDA 13) or pip install "cbam-np[cupy12x]" (CUDA 12)'
         ) from error
+
+
+@cache
+def _tried(cupy: ModuleType) -> ModuleType:
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
