@@ -143,7 +143,7 @@ def _inputs(seed: int) -> tuple[Any, ...]:
     rng = np.random.default_rng(60 + seed)
     N, C, H, W = SHAPES[seed]
     d_f1, f = rng.normal(size=(2, N, C, H, W))
-    return d_f1, f + 0.5, rng.normal(size=(2, C)), rng.normal(size=(C, 2))
+    return d_f1, f + 0.5, rng.normal(scale=0.5, size=(2, C)), rng.normal(scale=0.5, size=(C, 2))
 
 
 def _forget(*paths: str, slope_at: Any = lambda z: z, swap: bool = False) -> Function:
