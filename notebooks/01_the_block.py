@@ -18,7 +18,8 @@ numbered (1) to (11) in this course, in the document's order. This chapter is ab
 - what the block does to a photograph;
 - how to be sure that its gradient is right.
 
-**What you need:** NumPy indexing. Broadcasting is explained where it comes up. No earlier chapter.
+**What you need:** NumPy indexing. Broadcasting is explained where it comes up. How the exercises work
+stands in [Start here](00_start_here.ipynb).
 """
 
 # %%
@@ -30,6 +31,7 @@ from IPython.display import display
 
 import cbam_np as cb
 from cbam_np import tour
+from cbam_np.course.chapter_01 import exercise_1_1, exercise_1_2
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -209,6 +211,25 @@ wrong = m_c_without_places * f
 assert wrong.shape == f1.shape
 assert not np.array_equal(wrong, f1)
 print("gates ended up on the columns:\n", wrong[0])
+
+# %% [markdown]
+r"""
+### Exercise 1.1 · Gates for channels
+
+Now without the trap. You get the gates of shape $(N, C)$ and $F$ of shape $(N, C, H, W)$; return $F'$.
+Replace the line that raises the error, and run the cell: the last line checks what you wrote.
+"""
+
+
+# %%
+def gate_channels(m_c, f):
+    """m_c: (N, C), numbers between 0 and 1; f: (N, C, H, W). Returns f1: (N, C, H, W)."""
+    ### BEGIN SOLUTION
+    return m_c[:, :, None, None] * f
+    ### END SOLUTION
+
+
+right = exercise_1_1.check(gate_channels)
 
 # %% [markdown]
 r"""
@@ -495,6 +516,31 @@ print("dM_c =", d_m_c.ravel())
 
 # %% [markdown]
 r"""
+### Exercise 1.2 · Write the backward of the other gate
+
+Above stand the gradients for $M_c$. Write them for formula (2), $F'' = M_s \otimes F'$, with $M_s$ handed
+to you. Leave out what $dM_s$ sends back through the map: that is the matter of chapter
+[8](08_the_whole_backward.ipynb). Ask first: in which products does $M_s[n,i,j]$ occur?
+"""
+
+
+# %%
+def spatial_gate_backward(d_f2, m_s, f1):
+    """d_f2: (N, C, H, W), the upstream gradient; m_s: (N, 1, H, W); f1: (N, C, H, W).
+
+    Returns d_m_s: (N, 1, H, W) and d_f1: (N, C, H, W).
+    """
+    ### BEGIN SOLUTION
+    d_m_s = (d_f2 * f1).sum(axis=1, keepdims=True)
+    d_f1 = m_s * d_f2
+    return d_m_s, d_f1
+    ### END SOLUTION
+
+
+right = exercise_1_2.check(spatial_gate_backward)
+
+# %% [markdown]
+r"""
 For the whole block the same call gives all gradients at once, each in the shape of what it belongs to:
 """
 
@@ -514,7 +560,7 @@ How do we know that these numbers are the gradient? By **measuring** it. Move on
 how much $L$ moves, compare: a gradient check (梯度检查). `cb.gradcheck` does it for single entries and
 for random directions through all entries at once, in two independent ways (differences of two values,
 and a step into the complex plane, which has no rounding error to speak of), under a random upstream
-gradient. A later chapter explains both. Here is the block of this chapter, with its weights, on every
+gradient. Chapter [9](09_checking_a_gradient.ipynb) explains both. Here is the block of this chapter, with its weights, on every
 18th row and column of the cat:
 """
 
@@ -560,7 +606,7 @@ for row in report.rows:
 
 # %% [markdown]
 r"""
-## Remember
+## What to remember
 
 1. $F' = M_c \otimes F$, then $F'' = M_s \otimes F'$: two gates in a row, one number for each channel,
    then one for each place; shapes $(N,C,1,1)$ and $(N,1,H,W)$ tell you which.
@@ -568,10 +614,13 @@ r"""
 3. Each stage uses its input twice, so its gradient has two paths, and a check with a random upstream
    gradient sees when one is missing.
 
-**Code:** [gate.py](../cbam_np/ops/gate.py) · [cbam.py](../cbam_np/cbam.py) ·
+**Next:** [2. Pooling over space](02_pooling_over_space.ipynb) ·
+**Solutions:** [chapter 1, solved](solutions/01_the_block.ipynb)
+
+**The code:** [gate.py](../cbam_np/ops/gate.py) · [cbam.py](../cbam_np/cbam.py) ·
 [channel.py](../cbam_np/channel.py) · [spatial.py](../cbam_np/spatial.py) ·
 [gradcheck.py](../cbam_np/gradcheck.py) · [tour.py](../cbam_np/tour.py)
 
-**Paper:** Woo, Park, Lee, Kweon,
+**The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), ECCV 2018, section 3.
 """
