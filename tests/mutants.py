@@ -117,18 +117,20 @@ def _no_ties(*shape: int) -> np.ndarray:
     return (4 * _rng.permutation(size).reshape(shape) + 2.0) / size - 2
 
 
-F = _no_ties(2, 3, 4, 5)
+F = _no_ties(2, 3, 2, 4)
 SMALL_F = _no_ties(2, 3, 1, 4)
 TIED = _rng.integers(1, 4, (2, 3, 4, 5)) / 2.0  # three values: nearly every maximum is attained more than once
 ONE_TIE = np.array([[[[3.0, 1.0], [0.5, 3.0]], [[3.0, 1.5], [2.0, 2.5]]]])  # of two pixels, and of two channels
-CHANNEL_GATES, PIXEL_GATES = _normal(2, 3, 1, 1), _normal(2, 1, 4, 5)
+CHANNEL_GATES, PIXEL_GATES = _normal(2, 3, 1, 1), _normal(2, 1, 2, 4)
 ONE_CHANNEL, ANOTHER_CHANNEL = _normal(2, 1, 2, 3), _normal(2, 1, 2, 3)
 COLUMNS = _normal(1, 9, 6)
-IMAGE, KERNEL, BIAS = _normal(2, 3, 5, 4), _normal(2, 3, 3, 3), _normal(2)  # at stride 2 one column is left over
+IMAGE, KERNEL, BIAS = _normal(2, 2, 3, 4), _normal(3, 2, 3, 3), _normal(3)  # at stride 2 one column is left over
 VECTORS, MORE_VECTORS = _normal(4, 3), _normal(4, 3)
 MLP = _normal(3, 3), _normal(3, 3), _normal(3), _normal(3)  # square: a transposed d_w1 or d_w2 keeps its shape
-W1, W2, K = _normal(2, 3), _normal(3, 2), _normal(1, 2, 3, 3)
-CHANNEL = {"channel.w1": W1, "channel.w2": W2, "channel.b1": _normal(2), "channel.b2": _normal(3)}
+# One hidden unit is on for the maxima only, the other for the averages only: else both branches send back the same.
+W1, B1 = np.array([[1.0, 0.7, 0.9], [-0.8, -1.1, -0.6]]), np.array([-1.5, 0.8])
+W2, K = _normal(3, 2), _normal(1, 2, 3, 3)
+CHANNEL = {"channel.w1": W1, "channel.w2": W2, "channel.b1": B1, "channel.b2": _normal(3)}
 SPATIAL = {"spatial.kernel": K, "spatial.bias": _normal(1)}
 BLOCK = {"channel.w1": W1, "channel.w2": W2, "spatial.kernel": K}
 
