@@ -320,15 +320,16 @@ Now without any of the package's functions. First the names, in the order of the
 | forward | of | shape |
 |---|---|---|
 | $F^c_{\text{avg}},\; F^c_{\text{max}}$ | (3), (4) | $N, C$ |
-| $z_{\text{avg}} = F^c_{\text{avg}} W_1^{\top}$, likewise $z_{\text{max}}$; $\;h = \text{ReLU}(z)$ of each | (5) | $N, C/r$ |
+| $z_{\text{avg}} = F^c_{\text{avg}} W_1^{\top}$, likewise $z_{\text{max}}$ | (5) | $N, C/r$ |
+| $h_{\text{avg}} = \text{ReLU}(z_{\text{avg}})$, likewise $h_{\text{max}}$ | (5) | $N, C/r$ |
 | $z_c = (h_{\text{avg}} + h_{\text{max}})\, W_2^{\top}$, $\;M_c = \sigma(z_c)$ | (5), (6) | $N, C$ |
 | $F' = M_c \otimes F$ | (7), (1) | $N, C, H, W$ |
 | $x = [F^s_{\text{avg}};\, F^s_{\text{max}}]$ | (8), (9) | $N, 2, H, W$ |
 | $z_s = \text{Conv}(x, K)$, $\;M_s = \sigma(z_s)$ | (10) | $N, 1, H, W$ |
 | $F'' = M_s \otimes F'$ | (11), (2) | $N, C, H, W$ |
 
-And the way back. $[\dots]$ is 1 where the condition holds, else 0. "$+\!=$" adds to what is there already. $k^*$ is the
-largest channel of a pixel, $(i^*,j^*)$ the largest pixel of a channel.
+And the way back. $[\dots]$ is 1 where the condition holds, else 0. "$+\!=$" adds to what is there already. $k^*$ is
+the largest channel of a pixel, $(i^*,j^*)$ the largest pixel of a channel.
 
 | line | | of | chapter |
 |---|---|---|---|
@@ -489,7 +490,7 @@ Chapter [9](09_checking_a_gradient.ipynb) explains the second and the third. The
 # %%
 rng = np.random.default_rng(3)
 f = rng.normal(size=(2, 4, 5, 6))
-block = cb.CBAM(4, reduction=2, dtype="float64", seed=2)
+block = cb.CBAM(4, reduction=2, dtype="float64", seed=7)
 params = block.params
 d_f2 = rng.normal(size=f.shape)
 
@@ -508,7 +509,10 @@ loops = {"f": d_f, **grads}
 module = from_arrays(block)
 leaves = [torch.tensor(f, requires_grad=True), *module.parameters()]
 autograd = dict(zip(ours, torch.autograd.grad(module(leaves[0]), leaves, torch.tensor(d_f2)), strict=True))
-assert all(np.abs(value).max() > 0.01 for value in ours.values())  # no gradient is zero for lack of a path
+for pooled in (f.mean(axis=(2, 3)), f.max(axis=(2, 3))):
+    opened = pooled @ params["channel.w1"].T > 0
+    assert opened.any()  # else nothing goes back through this vector, and a mistake there would not show
+    assert not opened.all()
 
 
 # %%
