@@ -560,8 +560,8 @@ How do we know that these numbers are the gradient? By **measuring** it. Move on
 how much $L$ moves, compare: a gradient check (梯度检查). `cb.gradcheck` does it for single entries and
 for random directions through all entries at once, in two independent ways (differences of two values,
 and a step into the complex plane, which has no rounding error to speak of), under a random upstream
-gradient. Chapter [9](09_checking_a_gradient.ipynb) explains both. Here is the block of this chapter, with its weights, on every
-18th row and column of the cat:
+gradient. Chapter [9](09_checking_a_gradient.ipynb) explains both. Here is the block of this chapter, with
+its weights, on every 18th row and column of the cat:
 """
 
 # %%

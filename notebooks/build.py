@@ -141,6 +141,8 @@ async def execute(version: Version, progress: Progress) -> NotebookNode:
     progress.update(task, completed=len(notebook.cells))
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
+        for data in tables(cell) if version.solved else ():
+            data["text/markdown"] = RELATIVE_LINK.sub("../", data["text/markdown"])
         for data in pictures(cell):
             data["image/png"] = base64.b64encode(without_text(base64.b64decode(data["image/png"]))).decode()
     return notebook
@@ -167,6 +169,11 @@ async def execute_all(chosen: list[Version]) -> list[NotebookNode | NotebookErro
 def error_outputs(cell: NotebookNode) -> list[NotebookNode]:
     """The errors among the outputs of `cell`."""
     return [output for output in cell.get("outputs", []) if output.output_type == "error"]
+
+
+def tables(cell: NotebookNode) -> list[NotebookNode]:
+    """The data of those outputs of `cell` that are Markdown."""
+    return [output.data for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})]
 
 
 def pictures(cell: NotebookNode) -> list[NotebookNode]:

@@ -1,0 +1,32 @@
+"""The tables of chapter 0 as Markdown. Links lead from the folder of the notebooks."""
+
+from collections.abc import Sequence
+
+from cbam_np.course.glossary import GLOSSARY
+from cbam_np.formulas import FORMULAS
+
+
+def formula_table() -> str:
+    """The eleven formulas as they must be read, each with its shape, and links to chapters, code and test."""
+    rows = []
+    for formula in FORMULAS:
+        chapters = ", ".join(f"[{int(name[:2])}]({name}.ipynb)" for name in formula.chapters)
+        module, function = formula.functions[0].rsplit(".", maxsplit=1)
+        code = f"[`{function}`](../{module.replace('.', '/')}.py)"
+        test = f"[test](../{formula.test.split('::')[0]})"
+        shape = ", ".join(formula.shape)
+        rows.append(
+            (f"({formula.number})", formula.name, formula.chinese, f"${formula.as_read}$", shape, chapters, code, test)
+        )
+    return _table(("no.", "name", "中文", "formula", "shape", "chapter", "code", "test"), rows)
+
+
+def glossary_table() -> str:
+    """English, Chinese, and the number of the chapter where the term comes first."""
+    terms = sorted(GLOSSARY, key=lambda term: term.english.lower())
+    return _table(("English", "中文", "chapter"), [(term.english, term.chinese, str(term.chapter)) for term in terms])
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
