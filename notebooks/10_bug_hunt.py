@@ -142,12 +142,12 @@ def errors(block, f):
     return [float(np.abs(got - expected).max() / np.abs(expected).max()) for got, expected in pairs]
 
 
-def compare(block, f=f):
+def compare(block, f):
     for name, error in zip(NAMES, errors(block, f), strict=True):
         print(f"{name:9}", "equal" if error < 1e-12 else f"off by {error:.0%}")
 
 
-compare(RIGHT)
+compare(RIGHT, f)
 
 # %% [markdown]
 r"""
@@ -436,7 +436,7 @@ r"""
 # %%
 gates(block_8)
 check(block_8)
-compare(block_8)
+compare(block_8, f)
 
 # %% [markdown]
 r"""
@@ -478,7 +478,7 @@ r"""
 # %%
 gates(block_9)
 check(block_9)
-compare(block_9)
+compare(block_9, f)
 
 # %% [markdown]
 r"""
@@ -519,7 +519,7 @@ r"""
 # %%
 check(block_10)
 print("random f")
-compare(block_10)
+compare(block_10, f)
 print("f with ties")
 compare(block_10, f_tied)
 
