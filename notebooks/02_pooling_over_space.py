@@ -61,8 +61,8 @@ Four things in the document need a second look.
 
 1. The document says that the pooling is over the channel dimension. It is over **space**: over the rows
    $i$ and the columns $j$. The channels remain, one number each.
-2. $\mathbf{F}(i,j)$ has no index for the channel. It means the whole column of $C$ numbers at pixel
-   $(i,j)$, and the sum and the max are taken for each channel by itself.
+2. $\mathbf{F}(i,j)$ has no index for the channel. It means all $C$ numbers at pixel $(i,j)$, and the
+   sum and the max are taken for each channel by itself.
 3. "$i \in H$" uses the size $H$ as if it were a set. It means $i = 1, \dots, H$.
 4. The document has no batch. In code there always is one, and every sample is pooled by itself.
 """
@@ -142,7 +142,8 @@ r"""
 
 Every operation of the package is one function. It returns its output, and with it a function `backward`
 that does the way back. Here is the average, as it stands in the file. Read the code for now; the lines
-in the docstring are derived below.
+in the docstring are derived below. In all these functions `xp` is the array library, here NumPy, and `namespace` and
+the lines that begin with `check` only refuse what does not fit.
 """
 
 # %%
@@ -165,8 +166,8 @@ $$dF[n,c,i,j] = \frac{\partial L}{\partial F[n,c,i,j]}$$
 
 We write $d$ and the symbol for it; in code it is `d_f`. It always has the shape of $F$.
 
-The pooling does not know $L$. It only knows what comes back to it from behind: the gradient of its own
-output, $dF^c_{\text{avg}}[n,c]$. This is called the **upstream gradient** (上游梯度). The **chain rule**
+The pooling does not know $L$. It only knows what comes back to it: the gradient of its own output,
+$dF^c_{\text{avg}}[n,c]$. This is called the **upstream gradient** (上游梯度). The **chain rule**
 (链式法则) makes one out of the other:
 
 $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c']
@@ -495,8 +496,8 @@ r"""
 What to see: *first* and *split* promise exactly the slope that is there; *full to each* promises twice as much, and
 with $k$ tied entries it would be $k$ times as much.
 
-The rule behind it: the shares may be chosen, but none is negative and they add up to 1. In a channel of
-$7 \times 7$ zeros, *full to each* sends back 49 times too much.
+The rule behind it: the shares may be chosen, but they add up to 1, and each lies between 0 and 1, the two slopes of a
+single entry. In a channel of $7 \times 7$ zeros, *full to each* sends back 49 times too much.
 
 Which of the two good ones? This package takes **first**, and offers `ties="split"`. PyTorch has both, under
 different names.

@@ -44,6 +44,14 @@ exercise_2_1 = Exercise(
             "of one sample.",
         ),
         Mistake(
+            lambda d_avg_c, f: d_avg_c[:, :, None, None] / f.shape[2] / f.shape[3],
+            "There is one number for each channel, and it is right. Every pixel gets it: d_f has the shape of f.",
+        ),
+        Mistake(
+            lambda d_avg_c, f: _spread(d_avg_c, f) / 6,
+            "You divided by 6. That was the number of pixels on paper; here it is H·W, and f has other sizes, too.",
+        ),
+        Mistake(
             lambda d_avg_c, f: _spread(d_avg_c, f) / f.shape[2],
             "You divided by H alone. How many pixels does one channel have?",
         ),
@@ -63,11 +71,11 @@ exercise_2_1 = Exercise(
 
 
 def _inputs_with_ties(seed: int) -> tuple[Any, ...]:
-    """As before, but f has few values; in the small one channel 0 has two largest entries, channel 1 has four."""
+    """As before, but f has few values. In the small one channel 0 has two largest entries; channel 1 has four, -1."""
     d_max_c, f = _inputs(seed)
     if seed == 0:
-        return d_max_c, np.array([[[[1.0, 3.0, 2.0], [3.0, 0.0, 1.0]], [[2.0, 2.0, 1.0], [0.0, 2.0, 2.0]]]])
-    return d_max_c, np.random.default_rng(seed).choice([-0.5, 1.25, 2.0], size=f.shape)
+        return d_max_c, np.array([[[[1.0, 3.0, 2.0], [3.0, 0.0, 1.0]], [[-2.0, -1.0, -1.0], [-3.0, -1.0, -1.0]]]])
+    return d_max_c, np.random.default_rng(seed).choice([-3.0, -0.5, 1.25, 2.0], size=f.shape)
 
 
 def _max_backward(d_max_c: Any, f: Any) -> Any:
@@ -115,12 +123,25 @@ exercise_2_2 = Exercise(
             "say >?",
         ),
         Mistake(
+            lambda d_max_c, f: _max_backward(d_max_c, f.swapaxes(2, 3)).swapaxes(2, 3),
+            "Of several largest entries you took the first one column by column. Count row by row.",
+        ),
+        Mistake(
             lambda d_max_c, f: _max_backward(np.ones_like(d_max_c), f),
             "You marked the right entries with 1, but did not multiply by the upstream gradient d_max_c.",
         ),
         Mistake(
             lambda d_max_c, f: _spread(d_max_c, f) / f.shape[2] / f.shape[3],
             "This is the gradient of the average: every pixel got a share. Only the largest pixel moves the maximum.",
+        ),
+        Mistake(
+            lambda d_max_c, f: _max_backward(d_max_c, np.maximum(f, 0)),
+            "Your search begins with 0, so it finds nothing in a channel of negative entries. Begin with an entry of "
+            "the channel.",
+        ),
+        Mistake(
+            lambda d_max_c, f: _max_backward(d_max_c, np.abs(f)),
+            "You took the entry with the largest absolute value. -3 is smaller than -1.",
         ),
         Mistake(
             _one_for_each_sample,
