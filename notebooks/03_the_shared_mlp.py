@@ -90,6 +90,7 @@ w2 = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0], [-1.0, 2.0]])
 out_avg_by_hand = np.array([[3.0, 0.0, 3.0, -3.0]])
 out_max_by_hand = np.array([[7.0, 2.0, 5.0, -3.0]])
 assert cb.CBAM(64, reduction=16).params["channel.w1"].size * 2 == 512
+assert cb.CBAM(10, reduction=4).params["channel.w1"].shape == (2, 10)  # rounded down
 
 # %% [markdown]
 r"""
@@ -205,8 +206,7 @@ $W_2[c,u]$. The sum over $c$ already fits: last index on the left, first on the 
 $$dh[n,u] = \sum_c d_{\text{out}}[n,c]\; W_2[c,u] = (d_{\text{out}} W_2)[n,u]$$
 
 **Step 3: $z[n,u]$.** It occurs in one place only, $h[n,u] = \text{ReLU}(z[n,u])$. The slope of the ReLU is 1
-where $z > 0$, else 0. Write $[z > 0]$ for this array of ones and zeros, and $\odot$ for the product entry by
-entry. It is called a **mask** (掩码).
+where $z > 0$, else 0. Write $[z > 0]$ for this array of ones and zeros. It is called a **mask** (掩码).
 
 $$dz[n,u] = dh[n,u] \cdot [z[n,u] > 0]$$
 
@@ -219,7 +219,7 @@ $$dW_1[u,c] = \sum_n dz[n,u]\; x[n,c] = (dz^{\top} x)[u,c]$$
 
 $$dx[n,c] = \sum_u dz[n,u]\; W_1[u,c] = (dz\, W_1)[n,c]$$
 
-All five together:
+All five together, with $\odot$ for the product entry by entry:
 
 $$\boxed{dW_2 = d_{\text{out}}^{\top} h \quad\; dh = d_{\text{out}} W_2 \quad\; dz = dh \odot [z > 0] \quad\;
 dW_1 = dz^{\top} x \quad\; dx = dz\, W_1}$$
@@ -326,6 +326,9 @@ Formula (6) adds the two results, and this sum goes into the sigmoid:
 
 $$z_c = \text{MLP}(F^c_{\text{avg}}) + \text{MLP}(F^c_{\text{max}})$$
 
+The small $c$ says "for channel attention" again. $z_c$ has the shape $(N, C)$. The $z$ of the hidden units is
+another array.
+
 A first look at it: the MLP of the sum is something else, because of the ReLU. On paper
 $x_{\text{avg}} + x_{\text{max}} = (4, 3, 6, -1)$ gives $z = (10, -1)$, and the result is $(10, 0, 10, -10)$.
 The sum of both results is $(10, 2, 8, -6)$.
@@ -346,7 +349,7 @@ each**, $w_a$ and $w_b$. Then $L$ is a function of two variables, and there are 
 
 $$\frac{\partial L}{\partial w_a} \qquad \frac{\partial L}{\partial w_b}$$
 
-Move $w_a$ by a small $\varepsilon$, and $w_b$ by the same $\varepsilon$. To first order, $L$ moves by
+Move $w_a$ by a small $\varepsilon$, and $w_b$ by the same $\varepsilon$. As long as it is small, $L$ moves by about
 
 $$\frac{\partial L}{\partial w_a}\, \varepsilon + \frac{\partial L}{\partial w_b}\, \varepsilon$$
 
@@ -510,7 +513,7 @@ assert np.allclose(d_w2_stacked, d_w2)
 r"""
 ### Exercise 3.2 · Write the backward of the shared MLP
 
-If you have solved 3.1, you may call `mlp_backward`.
+`d_z` is $dz_c$. If you have solved 3.1, you may call `mlp_backward`.
 """
 
 
@@ -568,7 +571,7 @@ assert np.array_equal(d_b1, [8, -4])
 r"""
 ### Exercise 3.3 · Write the backward of both biases
 
-`b2` itself is not needed, only its gradient.
+`d_z` is $dz_c$ again. `b2` itself is not needed, only its gradient.
 """
 
 

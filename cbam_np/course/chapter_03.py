@@ -46,6 +46,11 @@ def _unmasked_d_w1(d_out: Any, x: Any, w1: Any, w2: Any) -> Any:
     return d_x, (d_out @ w2).T @ x, d_w2
 
 
+def _unmasked_d_x(d_out: Any, x: Any, w1: Any, w2: Any) -> Any:
+    _, d_w1, d_w2 = _mlp_backward(d_out, x, w1, w2)
+    return d_out @ w2 @ w1, d_w1, d_w2
+
+
 def _z_for_h(d_out: Any, x: Any, w1: Any, w2: Any) -> Any:
     d_x, d_w1, _ = _mlp_backward(d_out, x, w1, w2)
     return d_x, d_w1, d_out.T @ (x @ w1.T)
@@ -90,6 +95,10 @@ exercise_3_1 = Exercise(
         Mistake(
             _unmasked_d_w1,
             "d_x is right. For d_w1 you used the gradient of h; W1 makes z, so it needs the gradient of z.",
+        ),
+        Mistake(
+            _unmasked_d_x,
+            "d_w1 is right. For d_x you used the gradient of h; x makes z, so it needs the gradient of z.",
         ),
         Mistake(
             _z_for_h,
@@ -175,6 +184,10 @@ exercise_3_2 = Exercise(
             "You doubled one share. The two ways have different inputs and different masks, so the shares differ.",
         ),
         Mistake(
+            lambda d_z, avg_c, max_c, w1, w2: _shared_backward(d_z / 2, avg_c, max_c, w1, w2),
+            "You gave half of d_z to each MLP. In a sum each summand has the factor 1, so each gets all of it.",
+        ),
+        Mistake(
             _mlp_of_the_sum,
             "This is the gradient of MLP(avg + max). Formula (6) has MLP(avg) + MLP(max), and because of the ReLU the "
             "two are not the same.",
@@ -225,6 +238,15 @@ def _b1_through_avg(d_z: Any, avg_c: Any, max_c: Any, w1: Any, w2: Any, b1: Any)
     return _d_b1(d_z, avg_c, w1, w2, b1).sum(axis=0), 2 * d_z.sum(axis=0)
 
 
+def _b1_doubled(d_z: Any, avg_c: Any, max_c: Any, w1: Any, w2: Any, b1: Any) -> Any:
+    return 2 * _d_b1(d_z, avg_c, w1, w2, b1).sum(axis=0), 2 * d_z.sum(axis=0)
+
+
+def _axis_kept(d_z: Any, avg_c: Any, max_c: Any, w1: Any, w2: Any, b1: Any) -> Any:
+    d_b1, d_b2 = _bias_backward(d_z, avg_c, max_c, w1, w2, b1)
+    return d_b1[None], d_b2[None]
+
+
 def _one_row_for_each_sample(d_z: Any, avg_c: Any, max_c: Any, w1: Any, w2: Any, b1: Any) -> Any:
     return _d_b1(d_z, avg_c, w1, w2, b1) + _d_b1(d_z, max_c, w1, w2, b1), 2 * d_z
 
@@ -247,6 +269,15 @@ exercise_3_3 = Exercise(
         Mistake(
             _b1_through_avg,
             "d_b2 is right. b1 got only what came through the average; it was used for the maximum, too.",
+        ),
+        Mistake(
+            _b1_doubled,
+            "d_b2 is right. You doubled b1's share of the average, too. Its two ways have different masks: add both "
+            "shares.",
+        ),
+        Mistake(
+            _axis_kept,
+            "The numbers are right. A bias has one axis, and so has its gradient: sum without keepdims.",
         ),
         Mistake(
             _mask_without_bias,
