@@ -60,7 +60,7 @@ $$\underbrace{F'}_{N,C,H,W} = \underbrace{M_c}_{N,C,1,1} \otimes \underbrace{F}_
 5. Section 3 of the document says that channel attention strengthens the correlation (相关性) between
    channels. It does not. It **uses** how channels go together. We check this below.
 
-We write $z$ for what is in the bracket, so that $M_c = \sigma(z)$.
+We write $z$ for what is in the bracket, so that $M_c = \sigma(z)$. Chapter 3 called it $z_c$.
 """
 
 # %% [markdown]
@@ -96,7 +96,7 @@ r"""
 Far from 0, in the **tails** (尾部), this line has two weaknesses.
 
 - For $z = -1000$ it computes $e^{1000}$. That is too large for a float: NumPy warns of an overflow.
-- Who needs $1 - \sigma(z)$ at $z = 40$ gets exactly 0. The truth is $\sigma(-40) \approx 4.2 \cdot 10^{-18}$,
+- Compute $1 - \sigma(z)$ at $z = 40$, and you get exactly 0. The truth is $\sigma(-40) \approx 4.2 \cdot 10^{-18}$,
   but $\sigma(40)$ has been rounded to 1, and the rest is lost.
 
 The cure is to compute $e^{-|z|}$ only. It lies between 0 and 1 and cannot overflow. For $z \ge 0$ use the
@@ -206,8 +206,8 @@ right = exercise_4_1.check(sigmoid_backward)
 r"""
 ## A gate, not a normalisation
 
-What would a normalisation be? The softmax, for example: $e^{z_c}$ divided by the sum of all $e^{z_k}$. Its entries
-sum to one, so opening one gate shuts the others. Let us ask each of the two: if $z_k$ moves, which gates move? The
+What would a normalisation be? The softmax, for example: $e^{z[c]}$ divided by the sum of all $e^{z[k]}$. Its entries
+sum to one, so opening one gate shuts the others. Let us ask each of the two: if $z[k]$ moves, which gates move? The
 answers make a matrix with one row for each gate and one column for each $z$, the **Jacobian** (雅可比矩阵).
 """
 
@@ -295,7 +295,9 @@ else:
 m_c = gates[:, :, None, None]
 print(gates.shape, "->", m_c.shape, " times", f.shape, "->", (m_c * f).shape)
 assert np.array_equal(m_c[:, :, 0, 0], gates)
-assert (rng.uniform(size=(1, W)) * f).shape == f.shape  # one sample and C = W: no error, and nonsense
+square = f[:1, :, :, :C]  # one sample and W = C: no error, and nonsense
+assert (gates[:1] * square).shape == square.shape
+assert not np.allclose(gates[:1] * square, m_c[:1] * square)
 
 # %% [markdown]
 r"""
@@ -491,12 +493,14 @@ What to see: the gate path goes where the upstream gradient was not 0; the avera
 on every pixel of a channel; the max path puts one large number on one pixel.
 
 ### Exercise 4.2 · Write the backward of the gate
+
+`m_c` is handed to you. So `d_f` is the gate path alone: steps 1 and 2 of *Through the product*.
 """
 
 
 # %%
 def gate_backward(d_f1, m_c, f):
-    """d_f1 and f: (N, C, H, W); m_c: (N, C, 1, 1). Returns d_m_c and d_f, the gate path alone."""
+    """d_f1 and f: (N, C, H, W); m_c: (N, C, 1, 1). Returns d_m_c: (N, C, 1, 1) and d_f: (N, C, H, W)."""
     ### BEGIN SOLUTION
     d_m_c = (d_f1 * f).sum(axis=(2, 3), keepdims=True)
     d_f = m_c * d_f1
@@ -565,7 +569,8 @@ print("forward and backward agree with the package")
 r"""
 ### Exercise 4.3 · Write the backward of channel attention
 
-All of it. You may call the five operations and their `backward`, but not `channel_branch`.
+All of it. You may call the five operations that are imported at the top, and their `backward`, but not
+`channel_branch`.
 """
 
 
