@@ -201,8 +201,8 @@ assert np.allclose(max_s, by_hand_max)
 r"""
 ## In memory
 
-Memory is one long row of numbers. NumPy puts the last index first in line: $j$ runs fastest, then $i$, then
-$k$, then $n$. So the entry $[n,k,i,j]$ lies at the position
+Memory is one long row of numbers. From one number to the next, NumPy counts up the last index, $j$. When a row of the
+picture is through, $i$ moves on by one; then $k$, then $n$. So the entry $[n,k,i,j]$ lies at the position
 
 $$n \cdot CHW + k \cdot HW + i \cdot W + j$$
 
@@ -489,8 +489,8 @@ What to see: the white and black patches (*bright* and *dark*) are gone on the r
 shut these two; lines, spots and colours have taken their pixels.
 
 This is what changes between $F$ and $F'$. Take one pixel with the numbers $5$ and $4$, and gates (门控) of
-$\frac12$ and $\frac{9}{10}$. Before, channel 0 wins, $5 > 4$. After, channel 1 wins, $2.5 < 3.6$. Only if all gates are
-equal, the winners stay.
+$\frac12$ and $\frac{9}{10}$. Before, channel 0 wins, $5 > 4$. After, channel 1 wins, $2.5 < 3.6$. If all gates are
+equal, every winner stays.
 """
 
 # %%

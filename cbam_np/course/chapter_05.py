@@ -117,6 +117,11 @@ exercise_5_2 = Exercise(
             "You took the entry with the largest absolute value. -3 is smaller than 1.",
         ),
         Mistake(
+            lambda d_max_s, f1: _max_backward(d_max_s, np.maximum(f1, 0)),
+            "Your search begins with 0, so it finds nothing where all channels are negative. Begin with the entry of "
+            "channel 0.",
+        ),
+        Mistake(
             _one_for_each_map,
             "You gave all pixels of a sample to one channel. Every pixel has a winner of its own.",
         ),
