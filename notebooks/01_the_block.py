@@ -236,7 +236,8 @@ r"""
 ## In the package
 
 The package has one function for (1) and (2), and it refuses the trap. This is its source, read from the
-file that is running:
+file that is running. `namespace` and the lines that begin with `check` only refuse what does not fit, and `total` is
+a sum. The gradients in the docstring come at the end.
 """
 
 # %%
@@ -310,9 +311,9 @@ print(f"Σ|F″| / Σ|F| for {len(left)} seeds: mean {np.mean(left):.2f}, from {
 
 # %% [markdown]
 r"""
-About a quarter of $F$ is left on average: on features like these an untrained block has gates near one
-half, and there are two of them in a row. Who puts a fresh CBAM into a trained network starts by
-shrinking its features about fourfold.
+About a quarter of $F$ is left on average: on features like these the gates of an untrained block are
+about one half on average, and there are two of them in a row. A fresh CBAM in a trained network begins by shrinking
+the features about fourfold.
 
 ## The order matters, but not where it seems to
 
@@ -370,16 +371,17 @@ plt.show()
 
 # %% [markdown]
 r"""
-White is a strong answer. *red* is strongest on the nose, *blue* on the background and the pupils; the
+White is a strong answer. *red* is strongest on the nose, *blue* on the pupils and the background; the
 four *lines* answer to fur and whiskers that run in their direction, and hardly at all to the blurred
 background.
 """
 
 # %%
 channel = dict(zip(names, f[0], strict=True))
-nose, background = np.s_[110:130, 115:140], np.s_[5:45, 200:225]
+nose, background, pupil = np.s_[110:130, 115:140], np.s_[5:45, 200:225], np.s_[50:58, 85:93]
 assert channel["red"][nose].max() == channel["red"].max()
 assert channel["blue"][background].mean() > 2 * channel["blue"].mean()
+assert channel["blue"][pupil].mean() > 2 * channel["blue"].mean()
 assert all(channel[name][background].mean() < 0.2 * channel[name].mean() for name in names if "line" in name)
 
 # %% [markdown]
@@ -414,8 +416,8 @@ for name, value in params.items():
 
 # %% [markdown]
 r"""
-And the $7\times7$ kernel opens a place where the strongest channel stands out from how busy all
-channels are around it.
+And the $7\times7$ kernel opens a place where the maximum over the channels is large, while their average,
+taken all around the place, is small.
 
 ### The walk
 

@@ -91,12 +91,20 @@ exercise_1_2 = Exercise(
             "repeated?",
         ),
         Mistake(
+            lambda d_f2, m_s, f1: ((d_f2 * f1).sum(axis=(0, 1), keepdims=True), m_s * d_f2),
+            "You summed over the samples, too. Every sample has gates of its own.",
+        ),
+        Mistake(
             lambda d_f2, m_s, f1: ((d_f2 * f1).sum(axis=1), m_s * d_f2),
             "The sum is right, but its axis is gone. keepdims=True leaves it there with length 1.",
         ),
         Mistake(
             lambda d_f2, m_s, f1: (d_f2.sum(axis=1, keepdims=True), m_s * d_f2),
             "In d_m_s a factor is missing. How much does m·f move when m moves by 1?",
+        ),
+        Mistake(
+            lambda d_f2, m_s, f1: (_gate_backward(d_f2, m_s, f1)[0], f1 * d_f2),
+            "d_m_s is right. In m·f the factor of f is m: your d_f1 has f1 itself in it.",
         ),
         Mistake(
             lambda d_f2, m_s, f1: (_gate_backward(d_f2, m_s, f1)[0], d_f2),
