@@ -14,7 +14,7 @@ learn: $(VENV)/for-learning ## Open the notebooks in JupyterLab; with HEADLESS=1
 ifdef HEADLESS
 	$(BIN)/python notebooks/build.py run --dry-run
 else
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/01_the_block.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 endif
 
 test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with coverage
