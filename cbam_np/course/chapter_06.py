@@ -74,6 +74,10 @@ exercise_6_1 = Exercise(
             lambda x, k, p: im2col(x, k, padding=p + 1)[0],
             "There is one row and one column of zeros too many on each side.",
         ),
+        Mistake(
+            lambda x, k, p: im2col(np.pad(x, p), k)[0],
+            "You padded all four axes, the batch and the channels too. Only the rows and the columns get zeros.",
+        ),
     ),
 )
 
@@ -139,6 +143,10 @@ exercise_6_2 = Exercise(
             "You added the border to the outermost pixels. That is the backward of a padding with copies of the "
             "border. Here the border is zeros, which no pixel moves.",
         ),
+        Mistake(
+            lambda d_x_pad, p: d_x_pad[p:-p, p:-p],
+            "You cut the first two axes, the batch and the channels. Rows and columns are the last two.",
+        ),
     ),
 )
 
@@ -170,7 +178,7 @@ exercise_6_3 = Exercise(
         ),
         Mistake(
             lambda d_z: d_z.sum(axis=(2, 3)),
-            "There is one number for each sample left. All samples use the same bias.",
+            "The samples are still apart. All samples use the same bias, so add over the batch too.",
         ),
         Mistake(
             lambda d_z: d_z.mean(axis=0).sum(axis=(1, 2)),
@@ -184,6 +192,10 @@ exercise_6_3 = Exercise(
         Mistake(
             lambda d_z: d_z[0].sum(axis=(1, 2)),
             "Only the first sample of the batch is counted.",
+        ),
+        Mistake(
+            lambda d_z: d_z.sum(axis=(1, 2, 3)),
+            "There is one number for each sample. It has to be one for each output channel, axis 1.",
         ),
         Mistake(
             lambda d_z: d_z.sum(),

@@ -28,6 +28,13 @@ def _rows_in_another_order(d_z: Any, x: Any, kernel: Any) -> Any:
     return _kernel_backward(d_z, x, kernel).reshape(1, k, k, C).transpose(0, 3, 1, 2)
 
 
+def _last_output_wins(d_z: Any, x: Any, kernel: Any) -> Any:
+    """Assigned instead of added."""
+    last = np.zeros_like(d_z)
+    last[-1, 0, -1, -1] = d_z[-1, 0, -1, -1]
+    return _kernel_backward(last, x, kernel)
+
+
 exercise_7_1 = Exercise(
     "7.1",
     "The kernel, backward",
@@ -67,6 +74,11 @@ exercise_7_1 = Exercise(
             lambda d_z, x, kernel: kernel * _kernel_backward(d_z, x, kernel),
             "There is a factor kernel too many. The derivative of a·x with respect to x is a: the x is gone.",
         ),
+        Mistake(
+            _last_output_wins,
+            "The last output has overwritten the others. A kernel entry collects from every place of every sample: "
+            "add.",
+        ),
     ),
 )
 
@@ -91,6 +103,14 @@ def _last_window_wins(d_z: Any, x: Any, kernel: Any) -> Any:
     for i, j in np.ndindex(H, W):
         d_x_padded[:, :, i : i + k, j : j + k] = kernel * d_z[:, :, i : i + 1, j : j + 1]
     return d_x_padded[:, :, p : p + H, p : p + W]
+
+
+def _counted_from_the_end(d_z: Any, x: Any, kernel: Any) -> Any:
+    """Negative indices of d_z read from its end, as NumPy does."""
+    p = kernel.shape[-1] // 2
+    wrapped = np.pad(d_z, ((0, 0), (0, 0), (p, 0), (p, 0)), mode="wrap")
+    d_z_pad = np.pad(wrapped, ((0, 0), (0, 0), (0, p), (0, p)))
+    return conv2d(d_z_pad, kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), padding=0)[0]
 
 
 def _ones_upstream(d_z: Any, x: Any, kernel: Any) -> Any:
@@ -124,6 +144,15 @@ exercise_7_2 = Exercise(
         Mistake(
             lambda d_z, x, kernel: _input_backward(d_z, x, kernel.swapaxes(2, 3)),
             "Rows and columns of the kernel are swapped. A flip reverses each axis; a transpose exchanges the two.",
+        ),
+        Mistake(
+            lambda d_z, x, kernel: _input_backward(d_z, x, kernel[:, :, ::-1, ::-1].swapaxes(2, 3)),
+            "The kernel is transposed where it should be flipped. A flip reverses each axis; a transpose exchanges "
+            "the two.",
+        ),
+        Mistake(
+            _counted_from_the_end,
+            "Where a-u or b-v is negative, NumPy counts from the end of d_z. There is no such window: skip the term.",
         ),
         Mistake(
             lambda d_z, x, kernel: _padded(d_z, x, kernel)[:, :, : x.shape[2], : x.shape[3]],

@@ -41,13 +41,18 @@ def _spatial_backward(d_f2: Any, f1: Any, kernel: Any) -> Any:
     return d_f1, grads["spatial.kernel"]
 
 
+def _d_m_s(d_f2: Any, f1: Any, m_s: Any) -> Any:
+    return np.sum(d_f2 * f1, axis=1, keepdims=True)
+
+
 def _spatial_with(
     gate_path: Callable[[Any], Any] = _same,
     sigmoid_slope: bool = True,
     swapped: bool = False,
     avg_path: Callable[[Any], Any] = _same,
     max_path: Callable[[Any], Any] = _same,
-    d_m_s_from_f2: bool = False,
+    map_path: Callable[[Any, Any], Any] = lambda d_f1_map, m_s: d_f1_map,
+    gate_to_map: Callable[[Any, Any, Any], Any] = _d_m_s,
 ) -> Callable[..., Any]:
     """The right backward, but for what is given."""
 
@@ -56,12 +61,12 @@ def _spatial_with(
         max_s, max_backward = max_pool_over_channels(f1)
         z, conv_backward = conv2d(concat(avg_s, max_s)[0], kernel)
         m_s, sigmoid_backward = sigmoid(z)
-        d_m_s = np.sum(d_f2 * (m_s * f1 if d_m_s_from_f2 else f1), axis=1, keepdims=True)
+        d_m_s = gate_to_map(d_f2, f1, m_s)
         d_z = sigmoid_backward(d_m_s) if sigmoid_slope else d_m_s
         d_pooled, d_kernel, _ = conv_backward(d_z)
         d_avg_s, d_max_s = (d_pooled[:, 1:], d_pooled[:, :1]) if swapped else (d_pooled[:, :1], d_pooled[:, 1:])
         d_f1_map = avg_path(avg_backward(d_avg_s)) + max_path(max_backward(d_max_s))
-        return gate_path(m_s * d_f2) + d_f1_map, d_kernel
+        return gate_path(m_s * d_f2) + map_path(d_f1_map, m_s), d_kernel
 
     return backward
 
@@ -109,8 +114,20 @@ exercise_8_1 = Exercise(
             "The sigmoid is missing on the way back: what goes into the convolution's backward is d_z, not d_m_s.",
         ),
         Mistake(
-            _spatial_with(d_m_s_from_f2=True),
+            _spatial_with(gate_to_map=lambda d_f2, f1, m_s: _d_m_s(d_f2, m_s * f1, m_s)),
             "d_m_s is taken with F'' in place of F'. In M_s · F' the partner of M_s is F'.",
+        ),
+        Mistake(
+            _spatial_with(gate_to_map=lambda d_f2, f1, m_s: _d_m_s(d_f2, f1, m_s) / f1.shape[1]),
+            "d_m_s is a mean over the channels. M_s occurs in C products, and their shares add: sum.",
+        ),
+        Mistake(
+            _spatial_with(gate_to_map=lambda d_f2, f1, m_s: _d_m_s(d_f2, np.ones_like(f1), m_s)),
+            "d_m_s is the sum of d_f2 alone. In M_s · F' the partner of M_s is F': multiply with it first.",
+        ),
+        Mistake(
+            _spatial_with(map_path=lambda d_f1_map, m_s: m_s * d_f1_map),
+            "You multiplied the map's path with M_s too. Only the gate's path gets the factor M_s.",
         ),
     ),
 )
@@ -132,11 +149,14 @@ def _block_backward(d_f2: Any, f: Any, w1: Any, w2: Any, kernel: Any) -> Any:
 
 
 def _block_with(
+    spatial_gate_path: Callable[[Any], Any] = _same,
     spatial_map_path: Callable[[Any], Any] = _same,
+    channel_gate_path: Callable[[Any], Any] = _same,
     channel_map_path: Callable[[Any], Any] = _same,
     channel_upstream: str = "d_f1",
     gate_upstream: str = "d_f1",
     partner_of_m_c: str = "f",
+    partner_of_m_s: str = "f1",
 ) -> Callable[..., Any]:
     """The right backward, but for what is given."""
 
@@ -145,13 +165,13 @@ def _block_with(
         m_c, channel_map_backward = channel_map(f, params)
         f1 = m_c * f
         m_s, spatial_map_backward = spatial_map(f1, params)
-        d_f1_map, spatial_grads = spatial_map_backward(np.sum(d_f2 * f1, axis=1, keepdims=True))
-        d_f1 = m_s * d_f2 + spatial_map_path(d_f1_map)
+        features = {"f": f, "f1": f1}
+        d_f1_map, spatial_grads = spatial_map_backward(_d_m_s(d_f2, features[partner_of_m_s], m_s))
+        d_f1 = spatial_gate_path(m_s * d_f2) + spatial_map_path(d_f1_map)
         upstream = {"d_f1": d_f1, "d_f2": d_f2, "gate": m_s * d_f2}
-        partner = {"f": f, "f1": f1}[partner_of_m_c]
-        d_m_c = np.sum(upstream[channel_upstream] * partner, axis=(2, 3), keepdims=True)
+        d_m_c = np.sum(upstream[channel_upstream] * features[partner_of_m_c], axis=(2, 3), keepdims=True)
         d_f_map, channel_grads = channel_map_backward(d_m_c)
-        d_f = m_c * upstream[gate_upstream] + channel_map_path(d_f_map)
+        d_f = channel_gate_path(m_c * upstream[gate_upstream]) + channel_map_path(d_f_map)
         return d_f, channel_grads["channel.w1"], channel_grads["channel.w2"], spatial_grads["spatial.kernel"]
 
     return backward
@@ -190,6 +210,31 @@ exercise_8_2 = Exercise(
         Mistake(
             _block_with(partner_of_m_c="f1"),
             "d_m_c is taken with F' in place of F. In M_c · F the partner of M_c is F.",
+        ),
+        Mistake(
+            _block_with(partner_of_m_s="f"),
+            "d_m_s is taken with F in place of F'. In M_s · F' the partner of M_s is F'.",
+        ),
+        Mistake(
+            _block_with(spatial_gate_path=_nothing),
+            "d_f1 has the map's path only. F' is also the thing that is gated: M_s · d_f2 is missing.",
+        ),
+        Mistake(
+            _block_with(channel_gate_path=_nothing),
+            "The weights are right, but d_f has the map's path only: M_c · d_f1 is missing.",
+        ),
+        Mistake(
+            _block_with(gate_upstream="gate"),
+            "The weights are right, but the gate's path of d_f has only a part of d_f1 in it. It is M_c times the "
+            "whole d_f1, with both of its paths.",
+        ),
+        Mistake(
+            _block_with(gate_upstream="d_f2"),
+            "The gate's path of d_f is M_c · d_f2. The channel stage's output is F': M_c · d_f1.",
+        ),
+        Mistake(
+            _block_with(channel_upstream="d_f2"),
+            "d_m_c is taken with d_f2. The channel stage's output is F', so its upstream gradient is d_f1.",
         ),
     ),
 )
