@@ -186,7 +186,10 @@ def impossible(d_out: Any, x: Any, y: Any) -> Any:
         (lambda d_out, x, y: (y, x), ["where     d_x[0,", "hint      Where is d_out?"]),
         (lambda d_out, x, y: (np.zeros_like(x).sum(axis=0), d_out * x), ["of shape", "hint      Not along the batch."]),
         (lambda d_out, x, y: (d_out * y, -d_out * x), ["where     d_y[0,", "hint      perhaps the sign is wrong"]),
-        (lambda d_out, x, y: (d_out * x, d_out * y), ["hint      perhaps this is the gradient of d_y"]),
+        (
+            lambda d_out, x, y: (d_out * x, d_out * y),
+            ["hint      All results are right, but in another order. Return d_x, d_y."],
+        ),
     ],
 )
 def test_the_checker_says_what_is_wrong(

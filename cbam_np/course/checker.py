@@ -39,6 +39,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -99,7 +100,8 @@ class Exercise:
         wrong = [i for i in range(len(cases)) if _first_wrong(results[i], expected[i]) is not None]
         if not wrong:
             return ""
-        hint = self.hint(cases, results) or self.diagnosis(function, cases, results, expected, wrong)
+        hint = self.hint(cases, results) or self.another_order(results, expected)
+        hint = hint or self.diagnosis(function, cases, results, expected, wrong)
         first = wrong[0]
         lines = [*self.what_is_wrong(results[first], expected[first]), *([("hint", hint)] if hint else [])]
         lines += self.small_arrays(cases[first], results[first], expected[first])
@@ -123,6 +125,15 @@ class Exercise:
                 for inputs, result in zip(cases, results, strict=True)
             ):
                 return mistake.hint
+        return ""
+
+    def another_order(self, results: list[Arrays], expected: list[Arrays]) -> str:
+        """A hint if all results are right but for their order; "" if not."""
+        count = len(self.names)
+        for order in permutations(range(count)):
+            turned = [tuple(result[i] for i in order) if len(result) == count else () for result in results]
+            if all(_first_wrong(t, e) is None for t, e in zip(turned, expected, strict=True)):
+                return f"All results are right, but in another order. Return {self.returns}."
         return ""
 
     def what_is_wrong(self, results: Arrays, expected: Arrays) -> Iterator[tuple[str, str]]:
@@ -196,7 +207,7 @@ class Exercise:
                 got_for_other_upstream=again,
                 others=others,
             )
-            return f"perhaps {diagnose(evidence)}"
+            return f"perhaps {diagnose(evidence).replace('perhaps ', '')}"
 
 
 def _as_tuple(result: Any) -> Arrays:
