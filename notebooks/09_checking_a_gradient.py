@@ -9,8 +9,8 @@ what each of them cannot see, and how a check is ruined.
 **What you will learn**
 
 - finite differences (有限差分), and why a smaller step is not always better;
-- the complex step (复数步长), which has no such problem, and what it needs;
-- what autograd (自动求导) cannot tell you;
+- the complex step (复步法), which has no such problem, and what it needs;
+- what autograd (自动微分) cannot tell you;
 - why an upstream gradient (上游梯度) of ones hides mistakes: derived on paper, and measured;
 - what to do at a kink (尖点), which tolerance (容差) to take, and how to check a large input.
 
@@ -320,9 +320,9 @@ r"""
 These are extreme. But any backward that **forgets to multiply** by its upstream gradient passes too, and so
 does one that mixes up entries of it: with ones, all entries are alike.
 
-How many? The tests of this package plant mistakes, one at a time: they change one fragment of the source (a
-*mutant*, 变异体) and look whether the check notices. Here we do it for a part of them, once with a random upstream
-gradient and once with ones.
+How many? The tests of this package plant mistakes, one at a time: they change one fragment of the source, which
+makes a **mutant** (变异体), and look whether the check notices. Here we do it for a part of them, once with a random
+upstream gradient and once with ones.
 """
 
 # %%
@@ -461,8 +461,8 @@ for path, values in changes.items():
 # %% [markdown]
 r"""
 What to see: left of the red line nobody notices. With a tolerance of $10^{-2}$ the **average of channel
-attention could be missing** from the backward pass in nearly all blocks. The other paths change $dF$ by a few
-percent: on another input they would slip through as well.
+attention could be missing** from the backward pass in nearly all blocks. The next one, the average of spatial
+attention, is only just right of the line.
 
 The right tolerance is not a matter of taste. It stands just above the error of the method: central differences in
 float64 have $10^{-9}$ or less, so take $10^{-6}$ or $10^{-7}$; the complex step has $10^{-15}$, so take
@@ -473,6 +473,7 @@ $10^{-12}$. If a gradient misses by more than that, there is a reason. Find it, 
 low = {path: min(values) for path, values in changes.items()}
 assert sum(value < 1e-2 for value in changes["channel, average"]) > len(changes["channel, average"]) / 2
 assert low["channel, average"] > 1e-3  # a tolerance of 1e-6 sees it easily
+assert low["spatial, average"] < 0.02
 assert all(0.01 < low[path] < 0.1 for path in low if path != "channel, average")
 
 

@@ -57,13 +57,12 @@ np.set_printoptions(precision=3, suppress=True)
 
 # %% [markdown]
 r"""
-(The blocks are in two files, `plain_block.py` and `bugs.py` in `cbam_np/course`. Do not open them yet: the second one
-names every mistake.)
+(The blocks come from `bugs.py` in `cbam_np/course`. Do not open it yet: it names every mistake.)
 
 ## How the hunt works
 
 A block is called like `cb.cbam`. Its method `show` prints its source with line numbers, all of it or the parts that
-you name. Here is a part, and the whole can be had with `block_1.show()`. Lines such as `# (3), (4)` name formulas.
+you name. Here is a part; `block_1.show()` shows the whole.
 """
 
 # %%
@@ -173,7 +172,7 @@ The hunt begins. After each report, stop and say where you would look, before yo
 r"""
 ## Block 1
 
-**Symptom.** The user says: "Training runs, but some pixels come out with their sign changed."
+**Symptom.** "Training runs, but some pixels come out with their sign changed."
 """
 
 # %%
