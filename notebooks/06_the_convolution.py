@@ -324,8 +324,8 @@ assert np.mean(maps[3] < 0.01) > 0.99
 
 # %% [markdown]
 r"""
-What to see: above, either map looks like something that a network might do, and yet they are nearly opposites;
-below, the wrong one is shut almost everywhere.
+What to see: above, either map looks like something that a network might do, and yet where the right one is closed
+most, the wrong one is open most; below, the wrong one is shut almost everywhere.
 
 How to be safe: when you load weights from elsewhere, compare one output with theirs. If the order differs, swap
 the two input channels of the kernel, once: `kernel[:, ::-1]`. Swapping both, the order and the kernel, changes
@@ -425,7 +425,8 @@ print(inspect.getsource(im2col))
 r"""
 ### Exercise 6.1 · Write im2col
 
-Stride 1, any number of channels. The padding is zeros. Loops are welcome: the address above is all you need.
+Stride 1, any number of channels. The padding is zeros. $k$ and $p$ are given, and the result may have another size
+than the picture: $H_{\text{out}} = H + 2p - k + 1$. Loops are welcome: the address above is all you need.
 """
 
 
@@ -468,8 +469,8 @@ assert np.allclose(z_product, conv2d(x, kernel)[0])
 
 # %% [markdown]
 r"""
-This is the forward half of `conv2d`. The lines under `backward`, and most of the docstring, are the matter of
-chapter 7.
+This is the forward half of `conv2d`. `O` is the number of output channels: 1 here, but other layers have more. The
+lines under `backward`, and most of the docstring, are the matter of chapter 7.
 """
 
 # %%
@@ -511,12 +512,12 @@ a vector of $HW$ numbers; then there is a matrix $T$ with
 
 $$z = T x$$
 
-Column $b$ of $T$ is what the convolution makes of a picture with a single 1 at pixel $b$. Row $a$ is the window
-of the result pixel $a$, with the kernel in it. Nobody computes with $T$: for a large picture it is nearly all
-zeros. But chapter 7 needs only this one fact, because the way back through a matrix is its transpose,
-$dx = T^{\top} dz$.
+A column of $T$ belongs to a pixel of $x$: it is what the convolution makes of a picture with a single 1 there. A
+row belongs to a pixel of $z$: it is that pixel's window, with the kernel in it. Nobody computes with $T$: for a
+large picture it is nearly all zeros. But chapter 7 needs only this one fact, because the way back through a matrix
+is its transpose, $dx = T^{\top} dz$.
 
-Here is $T$ for a picture of $3 \times 4$ and the kernel with the numbers 1 to 9.
+Here is $T$ for one channel of $3 \times 4$ pixels and the kernel with the numbers 1 to 9.
 """
 
 # %%
