@@ -48,8 +48,8 @@ $\mathbf{F}$. The document says nothing of the way back.
 
 ## The formula, as it must be read
 
-Chapter 6 took it apart: formula (10) is a convolution and then a sigmoid, which here are two lines. This
-chapter is about the first line only.
+Chapter 6 took it apart: formula (10) is a convolution and then a sigmoid. This chapter is about the convolution
+only, on the left.
 
 $$\underbrace{z[n,i,j]}_{N,1,H,W} = \sum_{c=0}^{1} \sum_{u=0}^{k-1} \sum_{v=0}^{k-1}
 \underbrace{K[c,u,v]}_{1,2,k,k}\; \underbrace{x_{\text{pad}}[n,c,i+u,j+v]}_{N,2,H+2p,W+2p}
@@ -385,7 +385,7 @@ turned upside down and left to right.
 
 To compute it with the tools we have, put $k-1$ zeros around $dz$, so that $a-u$ always exists, and call
 the result $dz_{\text{pad}}$. Its indices are larger by $k-1$. Now count backwards, $u = k-1-u'$ and
-$v = k-1-v'$:
+$v = k-1-v'$. The index of $dz_{\text{pad}}$ becomes $a-u+(k-1) = a+u'$:
 
 $$\sum_{u,v} K[c,u,v]\; dz[n,a-u,b-v] = \sum_{u',v'} K[c,\,k{-}1{-}u',\,k{-}1{-}v']\; dz_{\text{pad}}[n,a+u',b+v']$$
 
@@ -406,9 +406,8 @@ r"""
 Both ways are the same sum. col2im walks over the windows and **hands out**; the flipped kernel walks over
 the pixels and **collects**.
 
-By the way: deep learning calls (10) a convolution, but in mathematics that name belongs to the form
-with the minus signs. The forward pass is a *cross-correlation* (互相关). The true convolution is the one you
-just met, on the way back.
+By the way: the forward pass is a cross-correlation (互相关), as chapter 6 says. The true convolution, with the minus
+signs, is the one you just met, on the way back.
 
 ## The padding is cut off
 
@@ -510,8 +509,8 @@ assert counts[1, 1] == 9
 r"""
 ## Stride: zeros between the entries
 
-CBAM has stride (步幅) 1. With stride $s$ the window jumps: $z[i,j]$ reads at $(s\,i+u,\; s\,j+v)$. Step 3 above then
-says $a = s\,i + u$, so $i = \frac{a-u}{s}$, and only those $u$ count for which this is a whole number:
+CBAM has stride (步幅) 1. With stride $s$ the window jumps: $z[i,j]$ reads at $(s\,i+u,\; s\,j+v)$. Now
+$a = s\,i + u$, so $i = \frac{a-u}{s}$, and only those $u$ count for which this is a whole number:
 
 $$dx_{\text{pad}}[n,c,a,b] = \sum_{u,v} K[c,u,v]\; dz\left[n,\tfrac{a-u}{s},\tfrac{b-v}{s}\right]$$
 
@@ -607,14 +606,14 @@ def versions(kernel):
         "not flipped": with_kernel(kernel)[middle],
         "flipped up-down only": with_kernel(kernel[:, :, ::-1])[middle],
         "flipped left-right only": with_kernel(kernel[:, :, :, ::-1])[middle],
-        "H and W swapped": with_kernel(flipped.swapaxes(2, 3))[middle],
+        "transposed, not flipped": with_kernel(kernel.swapaxes(2, 3))[middle],
         "cropped at the top left": right[:, :, :H, :W],
         "cropped at the bottom right": right[:, :, -H:, -W:],
     }
 
 
 def off(kernel):
-    """How far the promise of each version is from the measured slope, relative to it."""
+    """How far the slope that each version says is from the measured one, relative to it."""
     v = np.random.default_rng(1).normal(size=x.shape)
     h = 1e-3
     slope = np.sum(d_z * (conv2d(x + h * v, kernel)[0] - conv2d(x - h * v, kernel)[0])) / (2 * h)
@@ -629,7 +628,7 @@ for name in errors:
 for name, error in errors.items():
     assert error < 1e-9 if name == "right" else error > 0.1, name
 invisible = {name for name, error in hidden.items() if error < 1e-9} - {"right"}
-assert invisible == {"not flipped", "flipped up-down only", "flipped left-right only", "H and W swapped"}
+assert invisible == {"not flipped", "flipped up-down only", "flipped left-right only", "transposed, not flipped"}
 
 # %% [markdown]
 r"""
