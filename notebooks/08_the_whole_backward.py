@@ -11,7 +11,7 @@ three parameters, on one page, in sixteen lines.
 - formula (11), and why $F'$ gets gradient (梯度) on two paths (路径);
 - how far one entry of the gradient spreads on each of them;
 - the complete backward pass (反向传播) of CBAM, each line numbered, beside its line of code;
-- to check it against four others who computed it in a different way;
+- to check it against the package, and four others who computed it in a different way;
 - how much of $dF$ each path carries.
 
 **What you need:** chapters 2 to 7. If one line of the long page puzzles you, go back to its chapter; the page says
@@ -83,10 +83,9 @@ Then $F''[0,0] = (1,\; 1)$ and $F''[0,1] = (\frac12,\; -\frac12)$. Let the upstr
 $$dF''[0,0] = \begin{pmatrix} 1 & 2 \end{pmatrix} \quad dF''[0,1] = \begin{pmatrix} -4 & 2 \end{pmatrix}$$
 
 What does the gate of the first pixel get? It was multiplied with 2 in channel 0 and with 1 in channel 1:
-$dM_s[0] = 1 \cdot 2 + (-4) \cdot 1 = -2$. And the second: $dM_s[1] = 2 \cdot 4 + 2 \cdot (-2) = 4$.
+$dM_s[0,0,0] = 1 \cdot 2 + (-4) \cdot 1 = -2$. And the second: $dM_s[0,0,1] = 2 \cdot 4 + 2 \cdot (-2) = 4$.
 
-What does the feature $F'[0,1,0,0]$ get as a factor? It was multiplied with $\frac12$, so
-$\frac12 \cdot (-4) = -2$.
+And what does the feature $F'[0,1,0,0]$ get? It was multiplied with $\frac12$, so $\frac12 \cdot (-4) = -2$.
 """
 
 # %%
@@ -170,7 +169,7 @@ r"""
 
 The forward lines are given, each with its own backward. `sigmoid_backward(d_m_s)` gives `d_z`;
 `conv_backward(d_z)` gives three results, the last one is None; `avg_backward` and `max_backward` take one channel
-of `d_pooled` each, with shape (N, 1, H, W). You write the way back.
+of `d_pooled` each. All three maps have the shape (N, 1, H, W): keep the axis of length 1. You write the way back.
 """
 
 
@@ -481,7 +480,8 @@ First the package. Then four who know nothing of our table:
 
 - the **loops** of the package, one index at a time;
 - **differences** (有限差分): move one number by $\pm h$ and divide the change of the loss by $2h$;
-- the **complex step** (复步法): move it by $ih$, and take the imaginary part. No difference, no rounding error;
+- the **complex step** (复步法): move it by $\mathrm{i}h$ with $\mathrm{i}^2 = -1$, and divide the imaginary part of
+  the loss by $h$. No difference, so next to no rounding error;
 - PyTorch's **autograd** (自动微分), on a module that has the forward pass only.
 
 Chapter [9](09_checking_a_gradient.ipynb) explains the second and the third. The upstream gradient is random.
@@ -544,7 +544,7 @@ complex_step = measure(1e-20j, lambda name, nudge: loss(name, nudge).imag / 1e-2
 others = {
     "the package": (package, 1e-12),
     "loops": (loops, 1e-12),
-    "differences": (differences, 1e-7),
+    "differences": (differences, 1e-8),
     "complex step": (complex_step, 1e-12),
     "autograd": (autograd, 1e-12),
 }
@@ -556,7 +556,7 @@ for who, (theirs, bound) in others.items():
 
 # %% [markdown]
 r"""
-All gradients agree, relative to the largest entry. Differences cannot do better than about $10^{-10}$; all the
+All gradients agree, relative to the largest entry. Differences cannot do much better (chapter 9 says why); all the
 others reach the rounding error.
 
 ## How much each path carries
