@@ -1,0 +1,72 @@
+"""Every term that a chapter gives in Chinese is in the glossary, and every link of the notebooks leads somewhere."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_notebook_tool import build
+
+from cbam_np.course.glossary import GLOSSARY
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+
+TERM = re.compile(r"\(([^()]*[\u4e00-\u9fff][^()]*)\)")
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
+
+
+def markdown(path: Path, solved: bool = False) -> str:
+    cells = build.read_text(path, solved).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def first_chapters() -> dict[str, int]:
+    """The Chinese terms in parentheses, and where each comes first; chapter 0 is looked at last."""
+    first: dict[str, int] = {}
+    for path in [*CHAPTERS[1:], CHAPTERS[0]]:
+        for term in TERM.findall(markdown(path)):
+            first.setdefault(term, int(path.name[:2]))
+    return first
+
+
+def test_what_counts_as_a_term() -> None:
+    text = "a **tie** (并列), the array-API standard (数组 API 标准), *通道注意力机制(Channel Attention)*, (3)"
+    assert TERM.findall(text) == ["并列", "数组 API 标准"]
+
+
+def test_the_glossary_has_the_terms_of_the_chapters_and_where_each_comes_first() -> None:
+    assert {term.chinese: term.chapter for term in GLOSSARY} == first_chapters()
+
+
+def test_no_term_is_listed_twice() -> None:
+    assert len({term.english for term in GLOSSARY}) == len({term.chinese for term in GLOSSARY}) == len(GLOSSARY)
+
+
+@pytest.mark.parametrize("solved", [False, True], ids=["learner", "solved"])
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_relative_link_leads_somewhere(path: Path, solved: bool) -> None:
+    text = markdown(path, solved)
+    folder = NOTEBOOKS / "solutions" if solved else NOTEBOOKS
+    links = set(LINK.findall(text))
+    assert links
+    assert {link for link in links if not (folder / link).exists()} == set()
+
+
+@pytest.mark.parametrize("solved", [False, True], ids=["learner", "solved"])
+def test_every_relative_link_in_a_table_of_chapter_0_leads_somewhere(solved: bool) -> None:
+    path = build.Version(CHAPTERS[0], solved).stored
+    cells = nbformat.read(path, as_version=4).cells
+    tables = [data["text/markdown"] for cell in cells for data in build.tables(cell)]
+    assert tables[0].count("](") >= 3 * 11
+    links = {link for table in tables for link in LINK.findall(table)}
+    assert {link for link in links if not (path.parent / link).exists()} == set()
+
+
+def test_each_chapter_leads_to_the_next() -> None:
+    for path, following in pairwise(CHAPTERS):
+        here, there = int(path.name[:2]), int(following.name[:2])
+        if there == here + 1:
+            link = re.compile(rf"\*\*Next:\*\* \[{there}\. [^\]]+\]\({following.stem}\.ipynb\)")
+            assert link.search(markdown(path)), path.name
