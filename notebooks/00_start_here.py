@@ -142,8 +142,8 @@ it is false. So a chapter that runs to its end is right about its numbers.
 | $dF$ | `d_f` | as $F$ | $\partial L / \partial F$, the gradient of $F$ | 梯度 |
 | | `d_out` | as the output | the upstream gradient of an operation | 上游梯度 |
 
-Prime and double prime are names, not derivatives: $F'$ is what $F$ has become. The only exception is $\sigma'$, which
-is the slope of $\sigma$.
+The prime in $F'$ is no derivative: $F'$ is what $F$ has become. On a function it is one: $\sigma'$ is the slope of
+$\sigma$.
 
 A cell that holds the shapes to their word:
 """
@@ -358,7 +358,7 @@ assert np.isclose(measured_w, d_w, rtol=1e-8)
 # %% [markdown]
 r"""
 Both agree to eight digits. And if the path through the gate is forgotten? Nothing crashes, the shape is right, and
-$dx$ is 12 in place of 15.296. This is the mistake most often made in CBAM.
+$dx$ is 12 in place of 15.296. This is the classic mistake in CBAM.
 """
 
 # %% mystnb={"image": {"alt": "The curve y of x; the line with both paths touches it, the line with one path cuts it."}}

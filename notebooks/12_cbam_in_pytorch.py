@@ -433,7 +433,7 @@ branch has found, and never the shortcut.
 """
 
 # %% mystnb={"image": {"alt": "x, two convolutions with batch norms, CBAM, plus, relu; the shortcut passes above."}}
-ax = canvas(10, 1.8, (-0.4, 10.4), (-0.5, 1.7))
+ax = canvas(10, 1.7, (-0.4, 10.4), (-0.5, 1.5))
 labels = ("x", "conv 3×3", "batch\nnorm", "relu", "conv 3×3", "batch\nnorm", "CBAM", "+", "relu", "out")
 at = np.linspace(0, 10, len(labels))
 colours = {"CBAM": "#fdebd0", "x": "white", "out": "white"}
@@ -441,7 +441,7 @@ boxes = [box(ax, x, 0, label, colours.get(label, "#dbe9f6")) for x, label in zip
 for start, end in pairwise(boxes):
     arrow(ax, start, end, "black")
 arrow(ax, boxes[0], boxes[7], "black", "bar,fraction=-0.11")
-ax.text((at[0] + at[7]) / 2, 1.3, "shortcut: x, or a 1×1 convolution where the shape changes", ha="center", fontsize=9)
+ax.text((at[0] + at[7]) / 2, 1.1, "shortcut: x, or a 1×1 convolution where the shape changes", ha="center", fontsize=9)
 plt.show()
 
 # %% [markdown]
@@ -507,9 +507,9 @@ for name, share in (("forward", left), ("backward", back)):
 
 # %% [markdown]
 r"""
-About a quarter, both ways. In a network that is trained from the start, the weights make up for it. In a
-network that is trained **already**, every branch is suddenly four times weaker, and what comes after it was
-never trained on that. So after inserting CBAM, train again, and do not wonder about the first epoch.
+About a quarter, both ways. In a network that is trained from the start, the weights can make up for it. In a
+network that is trained **already**, each branch is suddenly about four times weaker, and what comes after it was not
+trained on that. So after inserting CBAM, train again.
 
 ## What the document claims
 

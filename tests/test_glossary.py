@@ -1,6 +1,7 @@
 """Every term that a chapter gives in Chinese is in the glossary, and every link of the notebooks leads somewhere."""
 
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ TERM = re.compile(r"\(([^()]*[\u4e00-\u9fff][^()]*)\)")
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 
 
+@cache
 def markdown(path: Path, solved: bool = False) -> str:
     cells = build.read_text(path, solved).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")

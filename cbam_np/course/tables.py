@@ -14,17 +14,18 @@ def formula_table() -> str:
         module, function = formula.functions[0].rsplit(".", maxsplit=1)
         code = f"[`{function}`](../{module.replace('.', '/')}.py)"
         test = f"[test](../{formula.test.split('::')[0]})"
-        shape = ", ".join(formula.shape)
-        rows.append(
-            (f"({formula.number})", formula.name, formula.chinese, f"${formula.as_read}$", shape, chapters, code, test)
-        )
-    return _table(("no.", "name", "中文", "formula", "shape", "chapter", "code", "test"), rows)
+        name, shape = f"{formula.name} {formula.chinese}", ", ".join(formula.shape)
+        rows.append((f"({formula.number})", name, f"${formula.as_read}$", shape, chapters, f"{code}, {test}"))
+    return _table(("no.", "name", "formula", "shape", "chapter", "code and test"), rows)
 
 
 def glossary_table() -> str:
-    """English, Chinese, and the number of the chapter where the term comes first."""
+    """English, Chinese, and the number of the chapter where the term comes first; two columns of terms."""
     terms = sorted(GLOSSARY, key=lambda term: term.english.lower())
-    return _table(("English", "中文", "chapter"), [(term.english, term.chinese, str(term.chapter)) for term in terms])
+    cells = [(term.english, term.chinese, str(term.chapter)) for term in terms]
+    half = (len(cells) + 1) // 2
+    right = [*cells[half:], ("", "", "")]  # one more for an odd number of terms
+    return _table(("English", "中文", "chapter") * 2, [(*a, *b) for a, b in zip(cells[:half], right, strict=False)])
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
