@@ -131,8 +131,8 @@ it is false. So a chapter that runs to its end is right about its numbers.
 | $F''$ | `f2` | $N, C, H, W$ | after spatial attention: what comes out | 输出特征图 |
 | $M_c$ | `m_c` | $N, C, 1, 1$ | the gates for channels | 通道注意力图 |
 | $M_s$ | `m_s` | $N, 1, H, W$ | the gates for places | 空间注意力图 |
-| $F^c_{\text{avg}}$, $F^c_{\text{max}}$ | `avg_c`, `max_c` | $N, C$ | of each channel | 空间池化的结果 |
-| $F^s_{\text{avg}}$, $F^s_{\text{max}}$ | `avg_s`, `max_s` | $N, 1, H, W$ | of each pixel | 通道池化的结果 |
+| $F^c_{\text{avg}}$, $F^c_{\text{max}}$ | `avg_c`, `max_c` | $N, C$ | average, maximum per channel | 空间池化结果 |
+| $F^s_{\text{avg}}$, $F^s_{\text{max}}$ | `avg_s`, `max_s` | $N, 1, H, W$ | average, maximum per pixel | 通道池化结果 |
 | $W_1$ | `w1` | $C/r, C$ | first matrix of the MLP | 第一层权重 |
 | $W_2$ | `w2` | $C, C/r$ | second matrix of the MLP | 第二层权重 |
 | $K$ | `kernel` | $1, 2, k, k$ | the convolution kernel | 卷积核 |
