@@ -1,0 +1,53 @@
+"""The docstrings of the package, which are written to be read in the code, as reStructuredText for autodoc.
+
+An indented paragraph is a formula or code and stays as it stands. `a name` is code, and a link if it is a public
+function. Everything else is plain text, whatever its stars and bars would mean elsewhere.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import cbam_np
+import cbam_np.ops
+
+PUBLIC = {name: f"cbam_np.{name}" for name in cbam_np.__all__} | {
+    name: f"cbam_np.ops.{name}" for name in cbam_np.ops.__all__
+}
+
+
+def inline(text: str) -> str:
+    """One line of prose."""
+    pieces = re.split(r"`([^`]+)`", text)
+    for i, piece in enumerate(pieces):
+        if i % 2 == 0:
+            pieces[i] = re.sub(r"([\\*|_])", r"\\\1", piece)
+        elif piece in PUBLIC:
+            pieces[i] = rf"\ :py:obj:`{piece} <{PUBLIC[piece]}>`\ "
+        else:
+            pieces[i] = rf"\ ``{piece}``\ "
+    return "".join(pieces)
+
+
+def converted(lines: list[str]) -> Iterator[str]:
+    """The docstring's lines, paragraph by paragraph."""
+    for empty, paragraph in groupby(lines, key=lambda line: not line.strip()):
+        block = list(paragraph)
+        if empty:
+            yield ""
+        elif all(line.startswith("    ") for line in block):
+            yield from ("::", "", *block, "")
+        else:
+            yield from map(inline, block)
+
+
+def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Convert in place."""
+    lines[:] = list(converted(lines))
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("autodoc-process-docstring", process)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,254 @@
+"""Parts of pages that come from the code or from a measured run.
+
+The directive {generated} takes the name of a function of this file and shows what it returns, which is MyST.
+"""
+
+import argparse
+import json
+from collections import Counter
+from math import exp, log
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from cbam_np.cli import parser
+from cbam_np.cost import cbam_cost, se_cost
+from cbam_np.formulas import FORMULAS, Formula
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def table(head: list[str], rows: list[list[str]], align: str = "") -> str:
+    """A Markdown table. align: one letter a column, l or r."""
+    rule = ["--:" if letter == "r" else "---" for letter in align.ljust(len(head), "l")]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def measured(name: str) -> Any:
+    """What `docs/measure.py name` wrote."""
+    return json.loads((ROOT / "docs" / "_generated" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def machine(found: dict[str, Any]) -> str:
+    """One sentence on where figures come from."""
+    m = found["machine"]
+    return (
+        f"Measured on {m['date']}: {m['processor']}, {m['cores']} cores, Python {m['python']}, NumPy {m['numpy']}, "
+        f"PyTorch {m['torch']}."
+    )
+
+
+# --- all formulas on one page -------------------------------------------------------------------------------------
+
+
+def overview() -> str:
+    """One line a formula."""
+    rows = [
+        [f"({f.number})", f"[{f.name}](#formula-on-this-page-{f.number})", f.chinese, f"${f.as_read}$"]
+        for f in FORMULAS
+    ]
+    return table(["no.", "name", "中文", "formula"], rows)
+
+
+def formulas() -> str:
+    """One section a formula."""
+    return "\n\n".join(map(formula_section, FORMULAS))
+
+
+def formula_section(formula: Formula) -> str:
+    """What is known about one formula."""
+    chapters = ", ".join(f"[](/notebooks/{name}.ipynb)" for name in formula.chapters)
+    functions = ", ".join(f"[`{name.rsplit('.', 1)[1]}`](code:{name})" for name in formula.functions)
+    gradient = "\n\n".join(f"$${part}$$" for part in formula.gradient.split(r"\qquad"))
+    file, test = formula.test.split("::", 1)
+    return f"""
+(formula-on-this-page-{formula.number})=
+## ({formula.number}) {formula.name[0].upper()}{formula.name[1:]} · {formula.chinese}
+
+As the document has it:
+
+$${formula.document}$$
+
+As it must be read, ({formula.number}), with the shape ({", ".join(formula.shape)}) on the left:
+
+$${formula.as_read}$$
+
+Its gradient:
+
+{gradient}
+
+:Chapter: {chapters}
+:Code: {functions}
+:Test: [`{test}`](code:{file})
+"""
+
+
+# --- the document, read critically --------------------------------------------------------------------------------
+
+
+SIZES = (64, 56), (256, 56), (512, 28), (1024, 14), (2048, 7)  # C, H = W: the stages of a ResNet-50
+
+
+def cost() -> str:
+    """SE against CBAM."""
+    rows = []
+    for channels, size in SIZES:
+        se, cbam = se_cost(channels), cbam_cost(channels, size, size)
+        counts = se.parameters, cbam.parameters, se.multiply_adds, cbam.multiply_adds
+        ratio = f"{cbam.multiply_adds / se.multiply_adds:.1f}"
+        rows.append([f"{channels}, {size}", *(f"{count:,}".replace(",", " ") for count in counts), ratio])
+    head = ["C, H=W", "parameters, SE", "CBAM", "multiply-adds, SE", "CBAM", "CBAM / SE"]
+    return table(head, rows, "rrrrrr")
+
+
+# --- the commands -------------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """The help of every command, from argparse itself."""
+    top = parser()
+    found = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    helps = {choice.dest: choice.help or "" for choice in found._choices_actions}
+    return "\n\n".join(command_section(name, helps[name], sub) for name, sub in found.choices.items())
+
+
+def command_section(name: str, summary: str, sub: argparse.ArgumentParser) -> str:
+    """One command: what it is for, and its options as a table."""
+    form = sub._get_formatter()
+    options = [action for action in sub._actions if action.dest != "help"]
+    rows = [[f"`{', '.join(a.option_strings)}`", form._expand_help(a)] for a in options]
+    text = f"## `cbam-np {name}`\n\n{summary[0].upper()}{summary[1:]}."
+    return text + ("\n\n" + table(["option", "meaning"], rows) if rows else " It has no options.")
+
+
+# --- how it is proved ---------------------------------------------------------------------------------------------
+
+
+def gradients() -> str:
+    """The table of `cbam-np check`."""
+    found = measured("proof")
+    rows = []
+    for row in found["gradients"]:
+        errors = [cell["error"] for cell in row["cells"].values()]
+        verdict = "ok" if all(cell["ok"] for cell in row["cells"].values()) else "**wrong**"
+        shown = ["–" if error is None else f"{error:.0e}" for error in errors]
+        rows.append([f"`{row['operation']}`", row["formula"].replace("-", "–"), *shown, verdict])
+    head = ["operation", "formula"]
+    head += [f"{name.split()[0].replace('float', 'f')} {name.split()[1]}" for name in found["gradients"][0]["cells"]]
+    return machine(found) + "\n\n" + table([*head, ""], rows, "llrrrrrr")
+
+
+def mutants() -> str:
+    """How many planted mistakes were noticed, by file."""
+    found = measured("proof")
+    rows = []
+    for file in dict.fromkeys(m["file"] for m in found["mutants"]):
+        here = [m for m in found["mutants"] if m["file"] == file]
+        rows.append([f"[`{file}`](code:{file})", *counts(here)])
+    rows.append(["**all**", *counts(found["mutants"])])
+    head = [
+        "file",
+        "planted",
+        "noticed by differences",
+        "noticed by PyTorch",
+        "missed",
+        "missed with ones",
+    ]
+    return machine(found) + "\n\n" + table(head, rows, "lrrrrr")
+
+
+def counts(mutants: list[dict[str, Any]]) -> list[str]:
+    """Of some mutants: all, killed by each check, survivors, and survivors if the upstream gradient were ones."""
+    by = Counter(m["by"] for m in mutants if m["killed"])
+    numbers = len(mutants), by["gradcheck"], by["PyTorch"], sum(not m["killed"] for m in mutants)
+    return [*map(str, numbers), str(sum(m["killed with ones"] is False for m in mutants))]
+
+
+def all_mutants() -> str:
+    """Every planted mistake."""
+    answer = {True: "noticed", False: "**missed**", None: "–"}
+    rows = [
+        [f"`{m['check']}`", m["mistake"], m["by"], answer[m["killed"]], answer[m["killed with ones"]]]
+        for m in measured("proof")["mutants"]
+    ]
+    return table(["operation", "mistake", "checked by", "verdict", "with ones"], rows)
+
+
+def tests() -> str:
+    """The test suite's closing line."""
+    found = measured("suite")
+    return (
+        f"The whole suite on {found['machine']['date']}: {found['summary']}. It runs {found['coverage']} of the "
+        "lines and branches of the package. Skipped are the tests that need CuPy and a GPU."
+    )
+
+
+# --- how fast -----------------------------------------------------------------------------------------------------
+
+
+def speed() -> str:
+    """The table of `cbam-np bench`."""
+    found = measured("speed")
+    rows = []
+    for t in found["timings"]:
+        pairs = (t["forward"], t["forward_torch"]), (t["both"], t["both_torch"])
+        cells = [[f"{1e3 * ours:.1f}", f"{1e3 * torch:.1f}", f"{ours / torch:.2f}"] for ours, torch in pairs]
+        rows.append([", ".join(map(str, t["size"])), *cells[0], *cells[1]])
+    means = [exp(fmean(log(t[side] / t[f"{side}_torch"]) for t in found["timings"])) for side in ("forward", "both")]
+    rows.append(["**geometric mean**", "", "", f"**{means[0]:.2f}**", "", "", f"**{means[1]:.2f}**"])
+    head = ["N, C, H=W", "forward", "PyTorch", "ratio", "forward + backward", "PyTorch", "ratio"]
+    load = found["machine"]["load"]
+    quiet = (
+        "The machine was quiet."
+        if load is not None and load < 0.5
+        else f"**The machine was not quiet**: in the minute before, {load} programs on average wanted the processor. "
+        "The two sides took turns, so trust the ratios more than the milliseconds."
+    )
+    return f"{machine(found)} Median of {found['rounds']} rounds. {quiet}\n\n" + table(head, rows, "lrrrrrr")
+
+
+def gpu() -> str:
+    """The results of `make gpu-test`, or that there are none."""
+    path = ROOT / "docs" / "gpu-results.json"
+    if not path.exists():
+        return "**This project has not yet run on a GPU.** There is no results file, so there is no table here."
+    found = json.loads(path.read_text(encoding="utf-8"))
+    facts = "; ".join(f"{key} {value}" for key, value in found["machine"].items())
+    verdicts = [f"{what}: {'passed' if found[what]['passed'] else '**failed**'}" for what in ("tests", "gradients")]
+    columns = ["forward ms", "forward + backward ms"]
+    rows = [
+        [", ".join(map(str, row["size"])), row["side"], *(f"{row[c]:.3f}" for c in columns), f"{row['error']:.0e}"]
+        for row in found["timings"]
+    ]
+    head = table(["N, C, H=W", "side", *columns, "error"], rows, "llrrr")
+    return f"Measured on: {facts}.\n\n{', '.join(verdicts)} ({' '.join(found['tests']['summary'])}).\n\n{head}"
+
+
+# --- the directive ------------------------------------------------------------------------------------------------
+
+PARTS = {
+    part.__name__: part
+    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, gpu)
+}
+
+
+class Generated(SphinxDirective):
+    """```{generated} name```."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """What the function returns, parsed as part of the page."""
+        name = self.arguments[0]
+        if name not in PARTS:
+            raise self.error(f"generated: expected one of {', '.join(PARTS)}, came {name}")
+        return self.parse_text_to_nodes(PARTS[name](), allow_section_headings=True)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_directive("generated", Generated)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,63 @@
+"""How the site is built, see `make docs`. The source folder is the root of the repository: links to notebooks work."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
+
+from cbam_np import __version__  # noqa: E402
+
+project = "cbam_np"
+author = "The cbam_np founders"
+copyright = "The cbam_np founders, MIT licence"  # noqa: A001
+release = __version__
+language = "en"
+locale_dirs = ["locales"]
+gettext_compact = False
+gettext_additional_targets = ["image"]
+
+root_doc = "docs/index"
+include_patterns = ["docs/*.md", "docs/reference/*.md", "CHANGELOG.md"]
+include_patterns += ["notebooks/[0-9]*.ipynb", "notebooks/solutions/*.ipynb"]
+exclude_patterns = ["**/_*", "**/.*", "build"]
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.linkcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "myst_nb",
+    "docstrings",
+    "formula_numbers",
+    "generated",
+    "katex",
+    "source_pages",
+]
+from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
+
+nitpicky = True
+suppress_warnings = ["config.cache"]
+autodoc_typehints = "none"  # the docstrings give shapes and dtypes, which no annotation can
+autodoc_member_order = "bysource"
+autodoc_mock_imports = ["torch"]
+python_display_short_literal_types = True
+toc_object_entries_show_parents = "hide"
+
+nb_execution_mode = "off"  # the outputs are those in the files; notebooks/build.py checks them
+nb_merge_streams = True
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_url_schemes = {"http": None, "https": None, "mailto": None, "code": None}
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = "cbam_np"
+html_math_renderer = "katex"
+html_static_path = ["_static", "_vendor/katex"]
+html_css_files = ["katex.min.css", "site.css"]
+html_favicon = "_static/favicon.svg"
+html_extra_path = ["_extra"]
+html_copy_source = False
+html_show_sourcelink = False
+html_permalinks_icon = "#"
+copybutton_exclude = ".linenos, .gp, .go"
