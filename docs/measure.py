@@ -1,0 +1,113 @@
+"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite` or `speed`.
+
+Each run writes one file in docs/_generated, with the date and the machine. The pages read these files; no figure is
+typed by hand.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "_generated"
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures come from. load: how many programs wanted the processor in the minute before."""
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text() if cpuinfo.exists() else "", flags=re.MULTILINE)
+    return {
+        "date": date.today().isoformat(),
+        "processor": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "torch")},
+    }
+
+
+def gradients() -> list[dict[str, Any]]:
+    """The table of `cbam-np check`."""
+    from cbam_np.check import DTYPES, HEADS, cases, check, torch_functions
+
+    functions, rows = torch_functions(), []
+    for case in cases(channels=6, size=9, seed=0):
+        cells = [cell for dtype in DTYPES for cell in check(case, dtype, "numpy", functions, seed=0)]
+        names = [f"{dtype} {head}" for dtype in DTYPES for head in HEADS]
+        cells_by_name = {name: asdict(cell) for name, cell in zip(names, cells, strict=True)}
+        rows.append({"operation": case.name, "formula": case.formula, "cells": cells_by_name})
+    return rows
+
+
+def mutants() -> list[dict[str, Any]]:
+    """Every planted mistake: who noticed it."""
+    from mutants import KINKS, verdicts
+
+    return [
+        {
+            "file": verdict.mutant.file,
+            "check": verdict.mutant.check,
+            "mistake": verdict.mutant.name.removeprefix(f"{verdict.mutant.check}: "),
+            "by": "PyTorch" if verdict.mutant.check in KINKS else "gradcheck",
+            "killed": verdict.killed,
+            "killed with ones": verdict.killed_with_ones,
+        }
+        for verdict in verdicts()
+    ]
+
+
+def suite() -> dict[str, str]:
+    """The test suite's closing line, and the share of lines and branches of the package that it runs."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--cov", "--cov-report=term"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    total = re.search(r"^TOTAL\s.*?(\d+%)", done.stdout, flags=re.MULTILINE)
+    closing = re.findall(r"^=* ?(\d+ (?:passed|failed).*?) in ", done.stdout, flags=re.MULTILINE)
+    if done.returncode or not total or not closing:
+        sys.exit(f"the test suite does not pass, so there is nothing to show\n{done.stdout[-3000:]}")
+    return {"summary": closing[-1], "coverage": total[1]}
+
+
+def speed(rounds: int) -> list[dict[str, Any]]:
+    """The timings of `cbam-np bench`."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from cbam_np.bench import measure
+    from cbam_np.timing import SIZES
+
+    torch.set_num_threads(1)
+    with threadpool_limits(limits=1):
+        return [asdict(measure(size, rounds, seed=0)) for size in SIZES]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=("proof", "suite", "speed"))
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size (default %(default)s)")
+    options = parser.parse_args()
+    found: dict[str, Any] = {"machine": machine()}
+    if options.what == "proof":
+        found |= {"gradients": gradients(), "mutants": mutants()}
+    elif options.what == "suite":
+        found |= suite()
+    else:
+        found |= {"rounds": options.rounds, "timings": speed(options.rounds)}
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{options.what}.json"
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
