@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn test notebooks notebooks-check check bench gpu-test clean
+.PHONY: help learn test notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,21 @@ bench: $(VENV)/for-learning ## Time the block against PyTorch
 gpu-test: $(VENV)/for-testing ## On a machine with a GPU and CuPy: tests, gradient checks and timings into docs/gpu-results.json
 	$(BIN)/cbam-np gpu-test
 
+docs: $(VENV)/for-docs ## Build the site into build/site; a warning is an error
+	$(BIN)/python -m sphinx -E -W --keep-going -n -q -c docs . build/site
+	@echo "the site is at build/site/index.html"
+
+docs-serve: docs ## Build the site and show it at http://localhost:8000
+	$(BIN)/python -m http.server --directory build/site 8000
+
+docs-check: $(VENV)/for-docs-check ## Build the site with planted faults, and read every page in Chromium
+	$(BIN)/python -m pytest -m docs tests/test_docs.py
+
+docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py speed
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
+
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -57,3 +72,11 @@ $(VENV)/for-learning: $(VENV)/created pyproject.toml constraints.txt
 $(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[test]"
 	@touch $@ $(VENV)/for-learning
+
+$(VENV)/for-docs: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[docs]"
+	@touch $@
+
+$(VENV)/for-docs-check: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[docs-check]"
+	@touch $@ $(VENV)/for-docs $(VENV)/for-testing $(VENV)/for-learning
