@@ -1,0 +1,332 @@
+"""The site. Here, in every run: the examples on its pages, and that nothing public is left out.
+
+With `make docs-check` (the marker `docs`): the whole build, planted faults that must fail it, and every page read in
+Chromium.
+"""
+
+import doctest
+import importlib
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+import cbam_np
+import cbam_np.ops
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "reference").glob("*.md"))
+EXAMPLE = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MODULES = "arrays", "cost", "formulas", "gradcheck", "loops", "pytorch"
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT / "docs").as_posix()
+
+
+def examples(page: Path) -> str:
+    return "\n".join(EXAMPLE.findall(text_of(page)))
+
+
+# --- examples -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=name_of)
+def test_the_examples_of_a_page_give_what_it_says(page: Path) -> None:
+    failed, attempted = run_examples(examples(page), page.name)
+    assert attempted > 0
+    assert failed == 0
+
+
+def run_examples(source: str, name: str) -> tuple[int, int]:
+    test = doctest.DocTestParser().get_doctest(source, {}, name, name, 0)
+    result = doctest.DocTestRunner().run(test)
+    return result.failed, result.attempted
+
+
+def test_a_wrong_example_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_examples(">>> 1 + 1\n3\n", "wrong") == (1, 1)
+
+
+def public_names() -> Iterator[str]:
+    for module in (cbam_np, cbam_np.ops):
+        yield from (f"{module.__name__}.{name}" for name in module.__all__)
+    for name in MODULES:
+        module = importlib.import_module(f"cbam_np.{name}")
+        for public, found in vars(module).items():
+            mine = (inspect.isfunction(found) or inspect.isclass(found)) and found.__module__ == module.__name__
+            exported = public in cbam_np.__all__ and name != "pytorch"
+            if mine and not public.startswith("_") and not exported:
+                yield f"{module.__name__}.{public}"
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_every_public_name_is_in_the_reference_with_an_example(name: str) -> None:
+    module, short = name.rsplit(".", 1)
+    named = re.compile(rf"auto(function|class):: {re.escape(name)}$", re.MULTILINE)
+    of_module = re.compile(rf"automodule:: {re.escape(module)}\n +:members:( .*\b{short}\b.*)?$", re.MULTILINE)
+    pages = [page for page in PAGES if named.search(text_of(page)) or of_module.search(text_of(page))]
+    assert len(pages) == 1
+    assert re.search(rf"\b{short}\b", examples(pages[0]))
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_picture_of_a_page_has_a_text_in_its_place() -> None:
+    for page in PAGES:
+        for options in re.findall(r"^```\{image\} .*\n((?::.*\n)*)", text_of(page), flags=re.MULTILINE):
+            assert re.search(r"^:alt: \S", options, flags=re.MULTILINE), page
+
+
+def test_the_commands_that_a_page_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
+
+
+@pytest.mark.parametrize("name", ["proof", "suite", "speed"])
+def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
+    found = json.loads(text_of(ROOT / "docs" / "_generated" / f"{name}.json"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["machine"]["date"])
+    assert {"processor", "cores", "load", "python", "numpy", "torch"} < found["machine"].keys()
+
+
+def test_the_mutants_shown_are_those_of_the_tests() -> None:
+    from mutants import MUTANTS
+
+    shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))["mutants"]
+    assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown] == [(m.file, m.name) for m in MUTANTS]
+
+
+# --- the build ------------------------------------------------------------------------------------------------------
+
+
+def build(source: Path, target: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sphinx", "-E", "-W", "--keep-going", "-n", "-q", "-c", str(ROOT / "docs")]
+    command += [*options, "-d", str(target.with_name("doctrees")), str(source), str(target)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def build_page(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A site of one page, with the settings of the real one."""
+    source = folder / "source"
+    source.mkdir()
+    (source / "index.md").write_text(f"# Page\n\n$$a = b \\tag{{3}}$$\n\n{text}\n", encoding="utf-8")
+    return build(source, folder / "site", "-D", "root_doc=index", "-D", "include_patterns=index.md")
+
+
+@pytest.mark.docs
+def test_a_page_without_fault_is_built(tmp_path: Path) -> None:
+    text = r"Formula (3) and $\frac{1}{2}$, [code](code:cbam_np.cbam.cbam), [itself](index.md), f(12), (2018)."
+    done = build_page(text, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+FAULTS = {
+    "a broken link": ("[there](nowhere.md)", "nowhere"),
+    "a broken link to an anchor": ("[there](#nowhere)", "nowhere"),
+    "a link to a file that is not there": ("[code](../cbam_np/nowhere.py)", "nowhere"),
+    "a link to code that is not there": ("[code](code:cbam_np.cbam.nowhere)", "nowhere"),
+    "an unknown formula number": ("As (12) says.", "formula-12"),
+    "an unknown number of a formula": (r"$$c = d \tag{12}$$", "there is no formula (12)"),
+    "a number given twice": (r"$$c = d \tag{3}$$", "formula (3) is given here and in index"),
+    "a LaTeX error in a formula": (r"$$\frac{1}$$", "KaTeX parse error"),
+    "a LaTeX error in a line": (r"So $\nosuchcommand$ is.", "KaTeX parse error"),
+    "a name that is not documented": ("{py:func}`cbam_np.nowhere`", "cbam_np.nowhere"),
+    "a part that nothing generates": ("```{generated} nowhere\n```", "nowhere"),
+}
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_fails_the_build(fault: str, tmp_path: Path) -> None:
+    text, complaint = FAULTS[fault]
+    done = build_page(text, tmp_path)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+@pytest.mark.docs
+def test_the_text_can_be_collected_for_translation(tmp_path: Path) -> None:
+    done = build(ROOT, tmp_path / "gettext", "-b", "gettext")
+    assert done.returncode == 0, done.stderr
+    catalogue = text_of(tmp_path / "gettext" / "notebooks" / "03_the_shared_mlp.pot")
+    assert 'msgid "What to remember"' in catalogue
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("site") / "html"
+    done = build(ROOT, target)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+# --- in the browser -------------------------------------------------------------------------------------------------
+
+QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+QUIET += " --disable-component-update --disable-sync"
+NAMES = "chromium", "chromium-browser", "google-chrome"
+PROSE = """[...document.querySelectorAll("article")].map(article => {
+    const copy = article.cloneNode(true);
+    copy.querySelectorAll("pre, code, .katex").forEach(node => node.remove());
+    return copy.textContent; }).join(" ")"""
+LATEX = re.compile(r"\$[^$\s][^$]*\$|\\(?:frac|sum|text|mathbf|sigma|otimes|tag)\b|\{(?:ref|eq|math|py:\w+)\}`")
+
+
+class Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(site))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    assert executable, f"this test needs Chromium: expected one of {', '.join(NAMES)} on the path, came none"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=QUIET.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens a page of the site in a window; `trouble` collects everything that must not happen."""
+    contexts: dict[tuple[int, str], Any] = {}
+
+    def opened(path: str, trouble: list[str], width: int = 1280, colours: str = "light") -> Any:
+        if (width, colours) not in contexts:
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
+            contexts[width, colours] = context.new_page()
+        page = contexts[width, colours]
+        for event in ("console", "pageerror", "request", "requestfailed"):
+            page.remove_all_listeners(event)
+        page.on("console", lambda m: trouble.append(f"{path}: console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda error: trouble.append(f"{path}: {error}"))
+        page.on("requestfailed", lambda r: trouble.append(f"{path}: failed: {r.url}"))
+        page.on(
+            "request",
+            lambda r: trouble.append(f"{path}: request: {r.url}") if not r.url.startswith((address, "data:")) else None,
+        )
+        answer = page.goto(address + path, wait_until="load")
+        if not answer.ok:
+            trouble.append(f"{path}: {answer.status}")
+        return page
+
+    yield opened
+    for page in contexts.values():
+        page.context.close()
+
+
+def all_pages(site: Path) -> list[str]:
+    return [path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html"))]
+
+
+@pytest.mark.docs
+def test_every_page_loads_by_itself_and_is_rendered(site: Path, open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    for path in all_pages(site):
+        page = open_page(path, trouble)
+        trouble += [f"{path}: unrendered: {found[0]}" for found in LATEX.finditer(page.evaluate(PROSE))]
+        trouble += [f"{path}: LaTeX error"] * page.locator(".katex-error").count()
+        images = page.evaluate(
+            "[...document.images].filter(i => !i.alt.trim() || (i.offsetParent && i.complete && !i.naturalWidth))"
+            ".map(i => i.src)"
+        )
+        trouble += [f"{path}: picture without text, or not there: {image[:100]}" for image in images]
+    assert not trouble, "\n".join(trouble)
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_on_a_phone_no_page_is_wider_than_the_screen(site: Path, open_page: Callable[..., Any], colours: str) -> None:
+    trouble: list[str] = []
+    for path in all_pages(site):
+        if path.startswith("code/") and colours == "dark":
+            continue
+        page = open_page(path, trouble, width=390, colours=colours)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        trouble += [f"{path}: {wide} pixels wide"] if wide > 390 else []
+    assert not trouble, "\n".join(trouble)
+
+
+@pytest.mark.docs
+def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    seen = {}
+    for colours in ("light", "dark"):
+        page = open_page("docs/index.html", trouble, colours=colours)
+        seen[colours] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        shown = page.locator("article img:visible").evaluate_all("images => images.map(i => i.src)")
+        assert [colours in src for src in shown] == [True]
+    light, dark = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in seen.values())
+    assert light > 700
+    assert dark < 150
+    assert not trouble
+
+
+@pytest.mark.docs
+def test_the_search_finds_a_chapter(open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    page = open_page("search.html?q=convolution", trouble)
+    page.locator("#search-results li a").first.wait_for()
+    links = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
+    assert any("06_the_convolution" in link for link in links)
+    assert not trouble
+
+
+@pytest.mark.docs
+def test_on_paper_there_is_only_the_page(open_page: Callable[..., Any]) -> None:
+    page = open_page("docs/backward.html", [])
+    assert page.locator(".sidebar-drawer").is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator(".sidebar-drawer").is_visible()
+    assert page.locator("article").is_visible()
+    page.emulate_media(media="screen")
+
+
+@pytest.mark.docs
+def test_every_internal_link_is_alive(site: Path) -> None:
+    ids, links = {}, {}
+    for path in all_pages(site):
+        html = text_of(site / path)
+        ids[path] = set(re.findall(r'\bid="([^"]*)"', html))
+        links[path] = {unquote(urljoin(path, link)) for link in re.findall(r'<a\b[^>]*?\bhref="([^"]*)"', html)}
+    dead, alive = [], 0
+    for path, targets in links.items():
+        for target in targets:
+            if re.match(r"[a-z]+:", target):
+                continue
+            file, anchor = urldefrag(target)
+            known = file in ids or (site / file).is_file()
+            good = known and (not anchor or anchor in ids.get(file, ()))
+            alive += good
+            dead += [] if good else [f"{path} -> {target}"]
+    assert not dead, "\n".join(dead)
+    assert alive > 1000
