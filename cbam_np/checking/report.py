@@ -1,0 +1,96 @@
+"""What a gradient check has found, as rows, and as a table for people."""
+
+from dataclasses import dataclass
+from io import StringIO
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+Verdict = Literal["ok", "wrong", "not compared"]
+COLOURED = {"ok": "[green]ok", "wrong": "[bold red]wrong", "not compared": "[yellow]not compared"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One input, checked by one method.
+
+    method: "differences" or "complex step" (both in float64); "float32" or "float16" (the gradient in the input's own
+    dtype against the one in float64); "contract" (what a gradient has to be before its numbers are looked at).
+    error: the largest |got - expected| as a fraction of the largest |expected|. compared: how many entries and
+    directions; kinks: how many entries were left out because op has a kink there. where, got, expected: of the
+    worst entry; where is None if only all entries at kinks together are wrong. note: why nothing was compared, or
+    what is likely wrong.
+    """
+
+    input: str
+    method: str
+    verdict: Verdict
+    error: float = float("nan")
+    compared: int = 0
+    kinks: int = 0
+    where: tuple[int, ...] | None = None
+    got: float = float("nan")
+    expected: float = float("nan")
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `gradcheck` found. `ok`, `max_error`, `rows`; `str(report)` is a table with the diagnosis below it."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is wrong and the slopes of every input were compared by at least one method."""
+        slopes = [row for row in self.rows if row.method in ("differences", "complex step")]
+        compared = {row.input for row in slopes if row.verdict == "ok"}
+        return all(row.verdict != "wrong" and row.input in compared for row in self.rows)
+
+    @property
+    def max_error(self) -> float:
+        """The largest error of any row that was compared; inf if nothing could be compared."""
+        return max((row.error for row in self.rows if row.verdict != "not compared"), default=float("inf"))
+
+    def notes(self) -> list[str]:
+        """What the rows have to say, each thing once, with the inputs and the methods it is about."""
+        said: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row.note:
+                said.setdefault(row.note, []).append(row)
+        return [
+            f"{', '.join(dict.fromkeys(row.input for row in rows))} "
+            f"({', '.join(dict.fromkeys(row.method for row in rows))}): {note}"
+            for note, rows in said.items()
+        ]
+
+    def table(self) -> Table:
+        """The rows as a rich table."""
+        table = Table(title=f"gradient check of {escape(self.name)}: {'ok' if self.ok else 'NOT OK'}")
+        table.title_justify = table.caption_justify = "left"
+        for column in ("input", "method", "compared", "max error", "worst at", "got", "expected", "verdict"):
+            justify: Literal["left", "right"] = "right" if column in ("compared", "got", "expected") else "left"
+            table.add_column(column, justify=justify, overflow="fold")
+        for row in self.rows:
+            measured = row.compared > 0
+            table.add_row(
+                escape(row.input),
+                row.method,
+                str(row.compared) if measured else "",
+                f"{row.error:.1e}" if measured else "",
+                ("kinks together" if row.where is None else str(row.where)) if measured else "",
+                f"{row.got:.7g}" if measured else "",
+                f"{row.expected:.7g}" if measured else "",
+                COLOURED[row.verdict] + (f", {row.kinks} at kinks" if row.kinks else ""),
+            )
+        table.caption = escape("\n".join(self.notes())) or None
+        return table
+
+    def __str__(self) -> str:
+        console = Console(file=StringIO(), width=120, color_system=None, force_jupyter=False)
+        with console.capture() as text:
+            console.print(self.table())
+        return "\n".join(line.rstrip() for line in text.get().splitlines())
