@@ -36,6 +36,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def tolerances() -> dict[str, float]:
+    """Relative errors up to which a gradient passes."""
+    from cbam_np.check import TORCH_TOLERANCE
+    from cbam_np.checking.comparison import TOLERANCES
+
+    methods = {method: relative for method, (relative, _) in TOLERANCES.items()}
+    return methods | {f"torch {dtype}": tolerance for dtype, tolerance in TORCH_TOLERANCE.items()}
+
+
 def gradients() -> list[dict[str, Any]]:
     """The table of `cbam-np check`."""
     from cbam_np.check import DTYPES, HEADS, cases, check, torch_functions
@@ -98,7 +107,7 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, Any] = {"machine": machine()}
     if options.what == "proof":
-        found |= {"gradients": gradients(), "mutants": mutants()}
+        found |= {"tolerances": tolerances(), "gradients": gradients(), "mutants": mutants()}
     elif options.what == "suite":
         found |= suite()
     else:

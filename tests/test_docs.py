@@ -68,8 +68,10 @@ def public_names() -> Iterator[str]:
         yield from (f"{module.__name__}.{name}" for name in module.__all__)
     for name in MODULES:
         module = importlib.import_module(f"cbam_np.{name}")
-        for public, found in vars(module).items():
-            mine = (inspect.isfunction(found) or inspect.isclass(found)) and found.__module__ == module.__name__
+        for public in getattr(module, "__all__", vars(module)):
+            found = getattr(module, public)
+            code = inspect.isfunction(found) or inspect.isclass(found)
+            mine = code and (hasattr(module, "__all__") or found.__module__ == module.__name__)
             exported = public in cbam_np.__all__ and name != "pytorch"
             if mine and not public.startswith("_") and not exported:
                 yield f"{module.__name__}.{public}"

@@ -15,7 +15,7 @@ from sphinx.util import logging
 from cbam_np.formulas import FORMULAS
 
 TAG = re.compile(r"\s*\\tag\{(\w+)\}\s*$")
-NUMBER = re.compile(r"(?<![^\s(,–-])\((\d\d?)\)")  # not f(2), not (2, 3), not (2018)
+NUMBER = re.compile(r"(?<![^\s(,–-])\(([1-9]\d?)\)")  # not f(2), not (2, 3), not (2018)
 VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
 NO_LINK = (*VERBATIM, nodes.title, nodes.reference, addnodes.pending_xref, addnodes.desc_signature)
 logger = logging.getLogger(__name__)

@@ -138,7 +138,9 @@ def gradients() -> str:
         rows.append([f"`{row['operation']}`", row["formula"].replace("-", "–"), *shown, verdict])
     head = ["operation", "formula"]
     head += [f"{name.split()[0].replace('float', 'f')} {name.split()[1]}" for name in found["gradients"][0]["cells"]]
-    return machine(found) + "\n\n" + table([*head, ""], rows, "llrrrrrr")
+    passes = ", ".join(f"{name} {tolerance:.0e}" for name, tolerance in found["tolerances"].items())
+    limits = f"A gradient passes up to these relative errors: {passes}."
+    return f"{machine(found)}\n\n{table([*head, ''], rows, 'llrrrrrr')}\n\n{limits}"
 
 
 def mutants() -> str:
