@@ -15,6 +15,9 @@ from cbam_np import bench, check, cli, doctor, gpu, ops, timing
 from cbam_np.arrays import Array, Backward
 
 
+METHODS = ("complex step", "differences")
+
+
 def console() -> Console:
     return Console(file=StringIO(), width=80)
 
@@ -37,6 +40,25 @@ def test_check_compares_every_operation_with_every_oracle_and_passes() -> None:
     for name in ("avg_pool_over_space", "shared_mlp", "gate by M_c", "conv2d 7×7", "spatial_attention", "cbam"):
         assert name in text
     assert "all 108 checks passed" in text
+
+
+def test_every_operation_agrees_with_the_complex_step_to_1e_13_and_with_differences_to_1e_7() -> None:
+    for case in check.cases(5, 6, seed=4):
+        report = cb.gradcheck(case.op, *case.inputs, max_entries=8)
+        largest = {method: max(row.error for row in report.rows if row.method == method) for method in METHODS}
+        assert largest["complex step"] < 1e-13, case.name
+        assert largest["differences"] < 1e-7, case.name
+
+
+def test_check_holds_the_complex_step_to_more_than_gradcheck_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slightly_wrong(f: Array) -> tuple[Array, Backward]:
+        out, backward = ops.avg_pool_over_space(f)
+        return out, lambda d_out: backward(d_out) * (1 + 1e-10)
+
+    f = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+    assert cb.gradcheck(slightly_wrong, f).ok
+    case = check.Case("avg_pool_over_space", "(3)", slightly_wrong, (f,))
+    assert not check.check(case, "float64", "numpy", {}, seed=0)[1].ok
 
 
 def test_check_has_a_pytorch_function_and_a_case_for_every_operation() -> None:
