@@ -195,7 +195,7 @@ r"""
 ### Exercise 0.1 · How many gates?
 
 `f` has the shape $(N, C, H, W)$. How many numbers are in $M_c$, and how many in $M_s$? Look into the table of
-symbols. Return two integers.
+symbols. Return two integers, `in_m_c` and `in_m_s`.
 """
 
 
@@ -214,8 +214,8 @@ right = exercise_0_1.check(number_of_gates)
 r"""
 ## The eleven formulas
 
-This is a map to come back to; you need not understand it now. Each formula has a chapter, a function, and a test that
-compares its gradient with that of PyTorch.
+This is a map to come back to; you need not understand it now. (In (8) and (9) $k$ counts channels.) Each formula has
+a chapter, a function, and a test that compares its gradient with that of PyTorch.
 """
 
 # %%
@@ -411,7 +411,8 @@ The rest is what you just did.
 
 ## Glossary · 术语表
 
-All terms of the course, and the chapter where each comes first.
+All terms of the course, and the chapter where each comes first. This chapter (0) is named only where no other has
+the term.
 """
 
 # %%

@@ -39,6 +39,10 @@ exercise_0_1 = Exercise(
             "So many numbers has F itself. M_c has one gate for a whole channel, M_s one for a pixel in all channels.",
         ),
         Mistake(
+            lambda f: (f.shape[0] * f.shape[1], f.size),
+            "M_c is right. M_s has no axis of channels: all channels of a pixel get the same gate.",
+        ),
+        Mistake(
             lambda f: (f.shape[0] * f.shape[1], f.shape[0] * (f.shape[2] + f.shape[3])),
             "H rows and W columns: how many pixels are that? Draw 2 rows and 3 columns, and count.",
         ),
@@ -57,6 +61,12 @@ def _scalars(seed: int) -> tuple[Any, ...]:
 def _exponential_backward(d_y: Any, x: Any, w: Any) -> Any:
     g = np.exp(w * x)
     return d_y * (g + x * g * w), d_y * x * g * x
+
+
+def _slope_of_the_sigmoid(d_y: Any, x: Any, w: Any) -> Any:
+    g = np.exp(w * x)
+    d_z = d_y * x * g * (1 - g)
+    return d_y * g + d_z * w, d_z * x
 
 
 exercise_0_2 = Exercise(
@@ -81,6 +91,14 @@ exercise_0_2 = Exercise(
         Mistake(
             lambda d_y, x, w: (_exponential_backward(d_y, x, w)[0], d_y * x * np.exp(w * x)),
             "In d_w an x is missing. w moves z by x, and then g moves y by x once more.",
+        ),
+        Mistake(
+            _slope_of_the_sigmoid,
+            "g (1 - g) is the slope of the sigmoid. Here g is e^z. What is its slope?",
+        ),
+        Mistake(
+            lambda d_y, x, w: (d_y * (1 + w) * np.exp(w * x), d_y * x * np.exp(w * x)),
+            "Look at step 1: when g moves by 1, how much does y move? This factor is missing on the way through g.",
         ),
         Mistake(
             lambda d_y, x, w: _exponential_backward(np.ones_like(d_y), x, w),
