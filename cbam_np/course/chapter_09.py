@@ -49,6 +49,15 @@ def _all_at_once(function: Number, x: np.ndarray, h: float) -> np.ndarray:
     return np.full(x.shape, (function(x + h) - function(x - h)) / (2 * h))
 
 
+def _sample_by_sample(function: Number, x: np.ndarray, h: float) -> np.ndarray:
+    d_x = np.zeros(x.shape)
+    for n in range(len(x)):
+        e = np.zeros(x.shape)
+        e[n] = h
+        d_x[n] = (function(x + e) - function(x - e)) / (2 * h)
+    return d_x
+
+
 def _never_put_back(function: Number, x: np.ndarray, h: float) -> np.ndarray:
     x, d_x = x.copy(), np.zeros(x.shape)
     for place in np.ndindex(x.shape):
@@ -77,6 +86,10 @@ exercise_9_1 = Exercise(
         Mistake(
             _all_at_once,
             "You moved all entries together. That gives one slope, the sum of all. Move one entry at a time.",
+        ),
+        Mistake(
+            _sample_by_sample,
+            "You moved x[0], x[1], ...: each is a whole sample. An entry has as many indices as x has axes.",
         ),
         Mistake(
             _never_put_back,
@@ -210,6 +223,11 @@ def _close(tolerance: float) -> Callable[[np.ndarray, np.ndarray], Any]:
     return lambda got, measured: np.abs(got - measured).max() <= tolerance * np.abs(measured).max()
 
 
+def _measured_without_upstream(ops: tuple[Op, ...], x: np.ndarray, d_out: np.ndarray) -> np.ndarray:
+    measured = central_differences(lambda x: np.sum(swish(x)[0]), x, 1e-5)
+    return np.array([int(_close(1e-6)(op(x)[1](d_out), measured)) for op in ops])
+
+
 exercise_9_3 = Exercise(
     "9.3",
     "A check that can fail",
@@ -221,6 +239,15 @@ exercise_9_3 = Exercise(
             _judge(lambda got, measured: True),
             "Everything is accepted, whatever is wrong with it. Is the gradient compared with a measured one, or with "
             "itself?",
+        ),
+        Mistake(
+            lambda ops, x, d_out: np.zeros(len(ops), int),
+            "Nothing is accepted, not even the right op. Differences have an error, too: is your tolerance above it?",
+        ),
+        Mistake(
+            _measured_without_upstream,
+            "The right op is not accepted. backward(d_out) is the gradient of the sum of d_out times the output. Did "
+            "you measure that sum?",
         ),
         Mistake(
             _judge(_close(1e-2)),
