@@ -429,7 +429,7 @@ right = exercise_10_7.check(mended_7)
 r"""
 ## Block 8
 
-**Symptom.** "The gradients are perfect. I checked them twice. The accuracy is that of SE."
+**Symptom.** "The gradients are perfect. I checked them twice. It is no better than the older block, SE."
 """
 
 # %%
@@ -441,7 +441,8 @@ compare(block_8, f)
 r"""
 This is a new situation: every gradient passes, the gates are gates, and PyTorch disagrees with **everything**, the
 output $F''$ included. When the output is wrong, do not look at the backward pass at all. So which map is wrong?
-Compare both with the package's.
+Compare both with the package's. $M_s$ is computed from $F'$, so a wrong $M_c$ spoils it too: the **first** map that
+differs counts.
 
 ### Exercise 10.8 · Mend block 8
 """
@@ -576,16 +577,20 @@ plt.show()
 r"""
 What to see: blocks 3 and 4 are wrong by a **constant** and by one pixel more. What is constant came through the
 average, the one pixel is the maximum: so the mistake is before the pooling (池化) of the channel branch. Block 5 is
-wrong all over. Block 10 is wrong at some entries and right at all others: those entries tie.
+wrong all over. Block 10 is wrong only at entries that tie.
 
 `print(cb.gradcheck(block, f, params))` looks at such patterns for you, and writes below its table what is likely
 wrong. Try it on a block.
 """
 
 # %%
-error_3 = (block_3.run(f, params, d_f2)[1] - RIGHT.run(f, params, d_f2)[1])[0, 0]
-values, counts = np.unique(error_3.round(12), return_counts=True)
-assert sorted(counts) == [1, f[0, 0].size - 1]
+error_3, error_4, error_5 = (
+    (block.run(f, params, d_f2)[1] - RIGHT.run(f, params, d_f2)[1])[0, 0] for block in (block_3, block_4, block_5)
+)
+for error in (error_3, error_4):
+    values, counts = np.unique(error.round(12), return_counts=True)
+    assert sorted(counts) == [1, f[0, 0].size - 1]
+assert error_5.round(12).all()
 error_10 = (block_10.run(f_tied, params, d_f2)[1] - RIGHT.run(f_tied, params, d_f2)[1])[0, 0]
 assert 0 < np.count_nonzero(error_10.round(12)) < error_10.size
 

@@ -56,6 +56,10 @@ exercise_10_1 = _exercise(
         "Nothing is negative any more, but a ReLU has no upper end. A gate lies between 0 and 1.",
     ),
     (
+        "m_s, sigmoid_backward = np.clip(z, 0, 1), lambda d_m_s: d_m_s",
+        "These lie between 0 and 1, but those that were negative are all 0. Formula (10) has a function for this.",
+    ),
+    (
         "m_s, sigmoid_backward = sigmoid(z)[0], lambda d_m_s: d_m_s",
         "Forward it is right. Backward, the gradient passes by the new function as if it weren't there.",
     ),
