@@ -93,7 +93,8 @@ display(Markdown("\n".join(["| formula | ours | PyTorch |", "|---|---|---|", *ro
 # %% [markdown]
 r"""
 Two differences. Ours hands back a second thing each time, the backward; PyTorch's lines do not. And `F.linear(x, w)`
-computes $x\,w^{\top}$, so its matrices have the same shapes as ours.
+computes $x\,w^{\top}$, so its matrices have the same shapes as ours. (This `F` is
+`torch.nn.functional`, not the features.)
 
 ## On paper, once more
 
@@ -257,6 +258,8 @@ for node in nodes:
         around = node is nodes[0] and child is nodes[5]  # from gate (11) straight to gate (7)
         route = "angle,angleA=0,angleB=90,rad=12" if around else "arc3"
         arrow(ax, boxes[node], boxes[child], "#c65911", route)
+ends = [boxes[child].get_text() for node in nodes for child in before(node)]
+assert [ends.count(name) for name in ("dF", "dW1", "dW2")] == [3, 2, 2]
 ax.text(0, -0.5, "dF″ comes in here", ha="center", color="#c65911", fontsize=9)
 plt.show()
 
@@ -268,8 +271,8 @@ spatial, green: leaves). The arrows are the way back. $dF$ is the sum of three a
 It is our chain, node for node. Nothing in autograd is cleverer than chapter 8; it is only written down by a
 machine.
 
-Not only the ends agree. A hook reads the gradient that arrives at a node; here at gate (7), where $dF'$ comes
-in, and at sigmoid (6), where $dM_c$ comes in.
+Not only the ends agree. A hook is a function that autograd calls with the gradient that arrives at a
+node; here at gate (7), where $dF'$ comes in, and at sigmoid (6), where $dM_c$ comes in.
 """
 
 # %%
@@ -331,8 +334,8 @@ right = exercise_12_1.check(gate_gradients)
 
 # %% [markdown]
 r"""
-Did you sum? If not, it was right all the same. Where your $dM$ has too many entries, and could have come about by
-broadcasting (广播), PyTorch adds them up without a word:
+Did you sum? If not, it was right all the same. If $dM$ is too large because $M$ was broadcast (广播) forward, PyTorch
+sums it for you, without a word:
 """
 
 
