@@ -14,7 +14,6 @@ import cbam_np as cb
 from cbam_np import bench, check, cli, doctor, gpu, ops, timing
 from cbam_np.arrays import Array, Backward
 
-
 METHODS = ("complex step", "differences")
 
 
