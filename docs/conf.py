@@ -46,6 +46,7 @@ toc_object_entries_show_parents = "hide"
 
 nb_execution_mode = "off"  # the outputs are those in the files; notebooks/build.py checks them
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables with links and formulas, put out by cells
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_url_schemes = {"http": None, "https": None, "mailto": None, "code": None}
 myst_heading_anchors = 3

@@ -220,34 +220,39 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     """Opens a page of the site in a window; `trouble` collects everything that must not happen."""
-    contexts: dict[tuple[int, str], Any] = {}
+    windows: dict[tuple[int, str], Any] = {}
+    current: dict[str, Any] = {}
 
-    def opened(path: str, trouble: list[str], width: int = 1280, colours: str = "light") -> Any:
-        if (width, colours) not in contexts:
-            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
-            contexts[width, colours] = context.new_page()
-        page = contexts[width, colours]
-        for event in ("console", "pageerror", "request", "requestfailed"):
-            page.remove_all_listeners(event)
-        page.on("console", lambda m: trouble.append(f"{path}: console: {m.text}") if m.type == "error" else None)
-        page.on("pageerror", lambda error: trouble.append(f"{path}: {error}"))
-        page.on("requestfailed", lambda r: trouble.append(f"{path}: failed: {r.url}"))
-        page.on(
-            "request",
-            lambda r: trouble.append(f"{path}: request: {r.url}") if not r.url.startswith((address, "data:")) else None,
-        )
-        answer = page.goto(address + path, wait_until="load")
-        if not answer.ok:
-            trouble.append(f"{path}: {answer.status}")
+    def window(width: int, colours: str) -> Any:
+        page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours).new_page()
+
+        def note(event: str, said: Any) -> None:
+            current["trouble"].append(f"{current['path']}: {event}: {said}")
+
+        page.on("console", lambda message: note("console", message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: note("error", error))
+        page.on("requestfailed", lambda request: note("failed", request.url))
+        page.on("request", lambda r: None if r.url.startswith((address, "data:")) else note("external", r.url))
         return page
 
+    def opened(path: str, trouble: list[str], width: int = 1280, colours: str = "light") -> Any:
+        current.update(path=path, trouble=trouble)
+        if (width, colours) not in windows:
+            windows[width, colours] = window(width, colours)
+        answer = windows[width, colours].goto(address + path, wait_until="load")
+        if not answer.ok:
+            trouble.append(f"{path}: {answer.status}")
+        return windows[width, colours]
+
     yield opened
-    for page in contexts.values():
+    for page in windows.values():
         page.context.close()
 
 
 def all_pages(site: Path) -> list[str]:
-    return [path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html"))]
+    """Without the one that only leads to the home page."""
+    paths = [path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html"))]
+    return [path for path in paths if path != "index.html"]
 
 
 @pytest.mark.docs
@@ -290,6 +295,13 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
     light, dark = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in seen.values())
     assert light > 700
     assert dark < 150
+    assert not trouble
+
+
+@pytest.mark.docs
+def test_the_address_of_the_site_leads_home(open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    open_page("index.html", trouble).wait_for_url("**/docs/index.html")
     assert not trouble
 
 
