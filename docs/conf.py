@@ -36,6 +36,7 @@ extensions = [
 ]
 from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
 
+smartquotes = False
 nitpicky = True
 suppress_warnings = ["config.cache"]
 autodoc_typehints = "none"  # the docstrings give shapes and dtypes, which no annotation can

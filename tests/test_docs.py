@@ -231,7 +231,7 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
         page.on("console", lambda message: note("console", message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: note("error", error))
-        page.on("requestfailed", lambda request: note("failed", request.url))
+        page.on("response", lambda answer: None if answer.status < 400 else note(str(answer.status), answer.url))
         page.on("request", lambda r: None if r.url.startswith((address, "data:")) else note("external", r.url))
         return page
 

@@ -1,7 +1,7 @@
 """The docstrings of the package, which are written to be read in the code, as reStructuredText for autodoc.
 
 An indented paragraph is a formula or code and stays as it stands. `a name` is code, and a link if it is a public
-function. Everything else is plain text, whatever its stars and bars would mean elsewhere.
+function. LaTeX, as in \\tag{7}, is code. Everything else is plain text, whatever its stars and bars would mean elsewhere.
 """
 
 import re
@@ -16,10 +16,12 @@ PUBLIC = {name: f"cbam_np.{name}" for name in cbam_np.__all__} | {
     name: f"cbam_np.ops.{name}" for name in cbam_np.ops.__all__
 }
 
+LATEX = re.compile(r"\\[a-z]+(?:_?\{[^{}]*\})+")
+
 
 def inline(text: str) -> str:
     """One line of prose."""
-    pieces = re.split(r"`([^`]+)`", text)
+    pieces = re.split(r"`([^`]+)`", LATEX.sub(r"`\g<0>`", text))
     for i, piece in enumerate(pieces):
         if i % 2 == 0:
             pieces[i] = re.sub(r"([\\*|_])", r"\\\1", piece)
@@ -37,7 +39,7 @@ def converted(lines: list[str]) -> Iterator[str]:
         if empty:
             yield ""
         elif all(line.startswith("    ") for line in block):
-            yield from ("::", "", *block, "")
+            yield from (".. code-block:: text", "", *block, "")
         else:
             yield from map(inline, block)
 
