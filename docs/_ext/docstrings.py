@@ -1,7 +1,7 @@
 """The docstrings of the package, which are written to be read in the code, as reStructuredText for autodoc.
 
 An indented paragraph is a formula or code and stays as it stands. `a name` is code, and a link if it is a public
-function. LaTeX, as in \\tag{7}, is code. Everything else is plain text, whatever its stars and bars would mean elsewhere.
+function. LaTeX with braces is code. Everything else is plain text, whatever its stars and bars would mean elsewhere.
 """
 
 import re
