@@ -16,6 +16,7 @@ PUBLIC = {name: f"cbam_np.{name}" for name in cbam_np.__all__} | {
     name: f"cbam_np.ops.{name}" for name in cbam_np.ops.__all__
 }
 
+START = re.compile(r"\w+(, \w+)*: |`backward\(|Raises ")  # of an entry that deserves a paragraph of its own
 LATEX = re.compile(r"\\[a-z]+(?:_?\{[^{}]*\})+")
 
 
@@ -41,7 +42,10 @@ def converted(lines: list[str]) -> Iterator[str]:
         elif all(line.startswith("    ") for line in block):
             yield from (".. code-block:: text", "", *block, "")
         else:
-            yield from map(inline, block)
+            for line in block:
+                if START.match(line):
+                    yield ""
+                yield inline(line)
 
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
