@@ -43,8 +43,9 @@ def gradcheck(op: Op, *inputs: Any, seed: int = 0, max_entries: int = 256, toler
     backward gives the same.
 
     Where op has a kink (a tie in a maximum, the corner of ReLU) there is no derivative to compare with. Such an
-    entry is counted and left out, unless its gradient lies outside both one-sided slopes. Entries at a kink are
-    also moved together, along which a maximum has a slope again: each of them getting the full gradient is found.
+    entry is counted and left out, unless its gradient is neither 0 nor between the slopes to both sides; where several
+    kinks meet there are more slopes than these, and nothing is said. Entries at a kink are also moved together, along
+    which a maximum has a slope again: each of them getting the full gradient is found.
 
     What no gradient check can see: which side is taken at a kink; branches that these inputs do not reach;
     a forward that computes the wrong thing, with a backward that agrees.

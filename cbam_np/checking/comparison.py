@@ -56,7 +56,7 @@ class Direction:
         return 1.0 if isinstance(self.v, int) else float(np.linalg.norm(self.v))
 
     def expected(self, method: str) -> float:
-        """The slope; at a kink the nearest value to `got` that a choice between both sides could give."""
+        """The slope; at a kink the nearest value to `got` that a choice of side could give, or no side: 0."""
         if self.slope.kink:
             return float(np.clip(self.got, min(self.slope.low, 0.0), max(self.slope.high, 0.0)))
         return self.exact if method == "complex step" else self.slope.value
@@ -185,22 +185,22 @@ class Input:
             for d in doubtful:
                 d.slope = closely(self.terms(d.v), STEP * self.size, self.operation.noise, d.got)
                 d.close = True
-                if d.slope.kink and d.single and self.excess("differences", d) > 1:
-                    d.slope = self.widened(d)
+                if d.slope.kink and d.single and self.excess("differences", d) > 1 and self.several_kinks(d):
+                    d.slope = replace(d.slope, low=-np.inf, high=np.inf)  # nothing can be said
         for d in self.directions:
-            if d.close and not d.slope.kink and abs(d.exact - d.slope.value) > self.allowed("differences", d):
+            if not d.slope.kink and abs(d.exact - d.slope.value) > self.allowed("differences", d):
                 self.no_complex = "it contradicts the differences: op is not analytic in this input"
 
-    def widened(self, d: Direction) -> Slope:
-        """The slope at a kink, with all slopes that op has close by: where several kinks meet, more than two."""
-        low, high = d.slope.low, d.slope.high
-        for _ in range(SHAKES):
-            near = {
-                name: x + NEAR * self.size * self.rng.standard_normal(x.shape) for name, x in self.operation.x.items()
-            }
-            slope = central(self.terms(d.v, near), 1e-3 * NEAR * self.size)
-            low, high = min(low, slope), max(high, slope)
-        return replace(d.slope, low=low, high=high)
+    def several_kinks(self, d: Direction) -> bool:
+        """Whether several kinks meet here: op has other slopes close by than those to the left and to the right."""
+        left, right = d.slope.left, d.slope.right
+        for _ in range(4 * SHAKES):
+            step = NEAR * self.size
+            near = {name: x + step * self.rng.standard_normal(x.shape) for name, x in self.operation.x.items()}
+            slope = central(self.terms(d.v, near), 1e-3 * step)
+            if min(abs(slope - left), abs(slope - right)) > 0.05 * abs(right - left):
+                return True
+        return False
 
     def steepness(self, d: Direction) -> float:
         """The measured slope per length; 0 if it is too uncertain to be a standard for others."""

@@ -84,7 +84,7 @@ def closely(terms: Terms, h: float, noise: float, got: float) -> Slope:
                 left, right = estimates[-1]
                 low, high = sides.min(axis=0).sum(), sides.max(axis=0).sum()
                 best = Slope(float(left), float(right), error, float(low), float(high))
-                if t <= h and not best.kink and error < 1e-4 * abs(got - best.value):
+                if t <= h and error < 1e-4 * abs(got - best.value):
                     break  # clear enough
         t /= 10
     return best
