@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import cbam_np as cb
-from cbam_np import bench, check, cli, doctor, gpu, ops, timing
+from cbam_np import bench, check, cli, doctor, gpu, ops, timing, tour
 from cbam_np.arrays import Array, Backward
 
 METHODS = ("complex step", "differences")
@@ -103,6 +103,30 @@ def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert "size: expected a positive integer, came 0" in capsys.readouterr().err
     assert cli.main(["check", "--backend", "nosuch"]) == 2
     assert "nosuch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "expected"),
+    [
+        (["tour", "--output", "x.png", "--dark"], tour, {"args": (Path("x.png"),), "dark": True, "seed": 0}),
+        (["bench", "--rounds", "4"], bench, {"args": (4, 0)}),
+        (["doctor"], doctor, {"args": ()}),
+        (["gpu-test", "--output", "x.json"], gpu, {"args": (Path("x.json"), 20)}),
+    ],
+)
+def test_options_reach_the_command(
+    arguments: list[str], module: Any, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: dict[str, Any] = {}
+
+    def run(*args: Any, **options: Any) -> bool:
+        came.update(options, args=tuple(x for x in args if not isinstance(x, Console)))
+        came.pop("console", None)
+        return True
+
+    monkeypatch.setattr(module, "run", run)
+    assert cli.main(arguments) == 0
+    assert came == expected
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
