@@ -142,8 +142,8 @@ def constant_factor(e: Evidence) -> str:
 
 
 def imprecise(e: Evidence) -> str:
-    """Many entries that are nearly right."""
-    if not _alike(e.got, e.expected) or e.wrong.sum() < 2:
+    """Nearly right, and not only because a single small entry is wrong."""
+    if not _alike(e.got, e.expected) or e.wrong.sum() == 1:
         return ""
     error = np.abs(e.missing).max() / np.abs(e.expected).max()
     return f"nearly right, off by {error:.1g}: digits get lost, or an epsilon is not the same forward and backward"

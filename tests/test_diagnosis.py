@@ -307,6 +307,11 @@ def test_each_mistake_is_described_differently() -> None:
     assert len(set(diagnoses)) == len(PLANTED) > 30
 
 
+def test_an_error_in_the_eighth_digit_is_no_factor() -> None:
+    (line,) = gradcheck(spoiled(ops.sigmoid, lambda d, g: g * (1 + 3e-8)), F).notes()
+    assert line.startswith("z (complex step): nearly right, off by 3e-08: digits get lost, or an epsilon")
+
+
 def test_a_mistake_without_a_trace_of_its_own_is_at_least_measured() -> None:
     """The kernel that should be flipped on the way back is not."""
 
