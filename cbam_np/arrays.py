@@ -29,9 +29,14 @@ def library_name(x: Array) -> str:
     return compat.array_namespace(x).__name__.removeprefix("array_api_compat.").split(".")[0]
 
 
+def dtype_name(x: Array) -> str:
+    """The dtype of `x` by the name that all libraries share: "float32", where PyTorch prints "torch.float32"."""
+    return str(x.dtype).rsplit(".", maxsplit=1)[-1]
+
+
 def describe(x: Array) -> str:
     """Library, dtype and device of `x` in words: "numpy float32 on cpu"."""
-    return f"{library_name(x)} {str(x.dtype).rsplit('.', maxsplit=1)[-1]} on {compat.device(x)}"
+    return f"{library_name(x)} {dtype_name(x)} on {compat.device(x)}"
 
 
 def namespace(**arrays: Array | None) -> Any:

@@ -22,7 +22,7 @@ from cbam_np import __version__
 from cbam_np.arrays import to_numpy
 from cbam_np.cbam import CBAM, cbam
 from cbam_np.pytorch import from_arrays
-from cbam_np.timing import SIZES, interleaved, largest_error
+from cbam_np.timing import SIZES, in_float64, interleaved, largest_error
 
 TOLERANCE = 1e-5  # of our float32 results, relative to the largest entry
 TOLERANCE_TORCH = 1e-4  # its kernel gradient alone comes to 8e-6 at (8, 256, 56)
@@ -68,9 +68,7 @@ def measure(size: tuple[int, int, int], rounds: int, seed: int) -> Timing:
         return torch.autograd.grad(module(torch_f), [torch_f, *weights], torch_d_out)
 
     out, (d_f, grads) = forward()[0], both()
-    exact_out, backward = cbam(f.astype(np.float64), {key: w.astype(np.float64) for key, w in block.params.items()})
-    exact_d_f, exact_grads = backward(d_out.astype(np.float64))
-    exact = [exact_out, exact_d_f, *exact_grads.values()]
+    exact = in_float64(block, f, d_out)
     error = largest_error([out, d_f, *grads.values()], exact)
     error_torch = largest_error([to_numpy(x) for x in (forward_torch(), *both_torch())], exact)
     seconds = interleaved([forward, forward_torch, both, both_torch], rounds)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cbam_np import ops
-from cbam_np.arrays import Array, asarray, describe, library_name, to_numpy
+from cbam_np.arrays import Array, asarray, describe, dtype_name, library_name, to_numpy
 from cbam_np.cbam import CBAM, cbam
 from cbam_np.channel import channel_attention, channel_map
 from cbam_np.gradcheck import Op, Report, gradcheck
@@ -136,7 +136,7 @@ def against_torch(case: Case, inputs: tuple[Any, ...], function: Callable[..., A
     """Output and every gradient next to autograd's, for a random upstream gradient."""
     import torch
 
-    dtype = str(arrays_in(inputs)[0].dtype).rsplit(".", maxsplit=1)[-1]
+    dtype = dtype_name(arrays_in(inputs)[0])
     leaves = converted(inputs, lambda x: torch.from_numpy(to_numpy(x).copy()).requires_grad_())
     expected_out = function(*leaves)
     d_out = np.random.default_rng(seed).standard_normal(tuple(expected_out.shape)).astype(dtype)

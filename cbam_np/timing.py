@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cbam_np.cbam import CBAM, cbam
+
 SIZES = ((8, 64, 56), (8, 256, 56), (8, 512, 28), (8, 1024, 14), (8, 2048, 7))  # N, C, H = W: the stages of a ResNet-50
 WARM_UP = 3
 
@@ -21,6 +23,13 @@ def interleaved(functions: list[Callable[[], Any]], rounds: int) -> list[float]:
             if i >= WARM_UP:
                 times.append(perf_counter() - start)
     return [median(times) for times in seconds]
+
+
+def in_float64(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> list[np.ndarray]:
+    """Output, d_f and the parameters' gradients, computed by `block` in float64: what float32 is compared with."""
+    out, backward = cbam(f.astype(np.float64), {key: w.astype(np.float64) for key, w in block.params.items()})
+    d_f, grads = backward(d_out.astype(np.float64))
+    return [out, d_f, *grads.values()]
 
 
 def largest_error(got: list[np.ndarray], expected: list[np.ndarray]) -> float:

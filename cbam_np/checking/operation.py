@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from cbam_np.arrays import Array, Backward, describe, to_numpy
+from cbam_np.arrays import Array, Backward, describe, dtype_name, to_numpy
 from cbam_np.checking.slopes import EPS
 
 Op = Callable[..., tuple[Array, Backward]]
@@ -160,11 +160,6 @@ def is_real(x: Any) -> bool:
 def in_words(x: Any) -> str:
     """What `x` is, for an error message."""
     return describe(x) if compat.is_array_api_obj(x) else type(x).__name__
-
-
-def dtype_name(x: Array) -> str:
-    """The name of the dtype, the same for every library."""
-    return str(x.dtype).rsplit(".", maxsplit=1)[-1]
 
 
 def _upload(host: np.ndarray, like: Array) -> Array:
