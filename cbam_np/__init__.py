@@ -1,10 +1,10 @@
 """CBAM from scratch: every formula one function, its hand-derived gradient beside it, on NumPy and CuPy arrays."""
 
 from cbam_np.arrays import asarray, to_numpy
-from cbam_np.cbam import CBAM, cbam
-from cbam_np.channel import channel_attention, channel_map
-from cbam_np.gradcheck import gradcheck
-from cbam_np.spatial import spatial_attention, spatial_map
+from cbam_np.attention.block import CBAM, cbam
+from cbam_np.attention.channel import channel_attention, channel_map
+from cbam_np.attention.spatial import spatial_attention, spatial_map
+from cbam_np.checking.thorough import gradcheck
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from cbam_np.cli import main
+from cbam_np.commands.cli import main
 
 sys.exit(main())

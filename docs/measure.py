@@ -38,8 +38,8 @@ def machine() -> dict[str, Any]:
 
 def tolerances() -> dict[str, float]:
     """Relative errors up to which a gradient passes."""
-    from cbam_np.check import TORCH_TOLERANCE
     from cbam_np.checking.comparison import TOLERANCES
+    from cbam_np.commands.check import TORCH_TOLERANCE
 
     methods = {method: relative for method, (relative, _) in TOLERANCES.items()}
     return methods | {f"torch {dtype}": tolerance for dtype, tolerance in TORCH_TOLERANCE.items()}
@@ -47,7 +47,7 @@ def tolerances() -> dict[str, float]:
 
 def gradients() -> list[dict[str, Any]]:
     """The table of `cbam-np check`."""
-    from cbam_np.check import DTYPES, HEADS, cases, check, torch_functions
+    from cbam_np.commands.check import DTYPES, HEADS, cases, check, torch_functions
 
     functions, rows = torch_functions(), []
     for case in cases(channels=6, size=9, seed=0):
@@ -91,8 +91,8 @@ def speed(rounds: int) -> list[dict[str, Any]]:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from cbam_np.bench import measure
-    from cbam_np.timing import SIZES
+    from cbam_np.commands.bench import measure
+    from cbam_np.commands.timing import SIZES
 
     torch.set_num_threads(1)
     with threadpool_limits(limits=1):

@@ -28,11 +28,11 @@ import numpy as np
 from IPython.display import Markdown, display
 
 import cbam_np as cb
-from cbam_np import tour
+from cbam_np.commands import tour
 from cbam_np.course.chapter_00 import exercise_0_1, exercise_0_2
 from cbam_np.course.glossary import GLOSSARY
 from cbam_np.course.tables import formula_table, glossary_table
-from cbam_np.formulas import FORMULAS
+from cbam_np.reference.formulas import FORMULAS
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -431,7 +431,7 @@ r"""
 **Solutions:** [chapter 0, solved](solutions/00_start_here.ipynb)
 
 **The code:** [the package](../cbam_np/__init__.py), from [arrays.py](../cbam_np/arrays.py) to
-[cbam.py](../cbam_np/cbam.py); the table of formulas is [formulas.py](../cbam_np/formulas.py)
+[cbam.py](../cbam_np/attention/block.py); the table of formulas is [formulas.py](../cbam_np/reference/formulas.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), ECCV 2018.

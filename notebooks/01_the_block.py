@@ -30,7 +30,7 @@ import numpy as np
 from IPython.display import display
 
 import cbam_np as cb
-from cbam_np import tour
+from cbam_np.commands import tour
 from cbam_np.course.chapter_01 import exercise_1_1, exercise_1_2
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
@@ -619,9 +619,9 @@ r"""
 **Next:** [2. Pooling over space](02_pooling_over_space.ipynb) ·
 **Solutions:** [chapter 1, solved](solutions/01_the_block.ipynb)
 
-**The code:** [gate.py](../cbam_np/ops/gate.py) · [cbam.py](../cbam_np/cbam.py) ·
-[channel.py](../cbam_np/channel.py) · [spatial.py](../cbam_np/spatial.py) ·
-[gradcheck.py](../cbam_np/gradcheck.py) · [tour.py](../cbam_np/tour.py)
+**The code:** [gate.py](../cbam_np/ops/gating.py) · [cbam.py](../cbam_np/attention/block.py) ·
+[channel.py](../cbam_np/attention/channel.py) · [spatial.py](../cbam_np/attention/spatial.py) ·
+[gradcheck.py](../cbam_np/checking/thorough.py) · [tour.py](../cbam_np/commands/tour.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), ECCV 2018, section 3.

@@ -576,7 +576,7 @@ r"""
 **Next:** [3. The shared MLP](03_the_shared_mlp.ipynb) ·
 **Solutions:** [chapter 2, solved](solutions/02_pooling_over_space.ipynb)
 
-**The code:** [pooling.py](../cbam_np/ops/pooling.py), the same as loops: [loops.py](../cbam_np/loops.py)
+**The code:** [pooling.py](../cbam_np/ops/pooling.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

@@ -616,8 +616,8 @@ r"""
 **Next:** [4. Channel attention](04_channel_attention.ipynb) ·
 **Solutions:** [chapter 3, solved](solutions/03_the_shared_mlp.ipynb)
 
-**The code:** [mlp.py](../cbam_np/ops/mlp.py) and [activation.py](../cbam_np/ops/activation.py), the same as
-loops: [loops.py](../cbam_np/loops.py)
+**The code:** [mlp.py](../cbam_np/ops/perceptron.py) and [activation.py](../cbam_np/ops/activation.py), the same as
+loops: [loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

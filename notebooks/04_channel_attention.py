@@ -709,8 +709,8 @@ r"""
 **Next:** [5. Pooling over channels](05_pooling_over_channels.ipynb) ·
 **Solutions:** [chapter 4, solved](solutions/04_channel_attention.ipynb)
 
-**The code:** [channel.py](../cbam_np/channel.py), [activation.py](../cbam_np/ops/activation.py) and
-[gate.py](../cbam_np/ops/gate.py), the same as loops: [loops.py](../cbam_np/loops.py)
+**The code:** [channel.py](../cbam_np/attention/channel.py), [activation.py](../cbam_np/ops/activation.py) and
+[gate.py](../cbam_np/ops/gating.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

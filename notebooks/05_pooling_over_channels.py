@@ -25,7 +25,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch, Polygon
 
 import cbam_np as cb
-from cbam_np import tour
+from cbam_np.commands import tour
 from cbam_np.course.chapter_05 import exercise_5_1, exercise_5_2, exercise_5_3
 from cbam_np.ops import avg_pool_over_channels, max_pool_over_channels
 
@@ -556,7 +556,7 @@ r"""
 **Next:** [6. The 7×7 convolution](06_the_convolution.ipynb) ·
 **Solutions:** [chapter 5, solved](solutions/05_pooling_over_channels.ipynb)
 
-**The code:** [pooling.py](../cbam_np/ops/pooling.py), the same as loops: [loops.py](../cbam_np/loops.py)
+**The code:** [pooling.py](../cbam_np/ops/pooling.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 import cbam_np as cb
-from cbam_np import tour
+from cbam_np.commands import tour
 from cbam_np.course.chapter_06 import exercise_6_1, exercise_6_2, exercise_6_3
-from cbam_np.loops import conv2d_loops
 from cbam_np.ops import avg_pool_over_channels, concat, conv2d, im2col, max_pool_over_channels
+from cbam_np.reference.loops import conv2d_loops
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -156,7 +156,7 @@ assert np.array_equal(convolution_loops(x_small, kernel_small, p=1), z_by_hand)
 
 # %% [markdown]
 r"""
-The package has this loop too, with its backward, in [loops.py](../cbam_np/loops.py). There the padding is never built:
+The package has this loop too, with its backward, in [loops.py](../cbam_np/reference/loops.py). There the padding is never built:
 terms that lie outside are left out. And it has the fast function `conv2d`, which we build in this chapter. PyTorch
 computes the same.
 """
@@ -610,8 +610,8 @@ r"""
 **Next:** [7. Its gradient](07_its_gradient.ipynb) ·
 **Solutions:** [chapter 6, solved](solutions/06_the_convolution.ipynb)
 
-**The code:** [conv.py](../cbam_np/ops/conv.py), [concat.py](../cbam_np/ops/concat.py), the same as loops:
-[loops.py](../cbam_np/loops.py)
+**The code:** [conv.py](../cbam_np/ops/conv.py), [concat.py](../cbam_np/ops/joining.py), the same as loops:
+[loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

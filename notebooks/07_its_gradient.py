@@ -28,9 +28,9 @@ import torch
 
 import cbam_np as cb
 from cbam_np.course.chapter_07 import exercise_7_1, exercise_7_2
-from cbam_np.loops import conv2d_loops
 from cbam_np.ops import col2im, conv2d, im2col
 from cbam_np.ops.conv import _spread
+from cbam_np.reference.loops import conv2d_loops
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -672,7 +672,7 @@ r"""
 **Next:** [8. Spatial attention and the whole backward pass](08_the_whole_backward.ipynb) ·
 **Solutions:** [chapter 7, solved](solutions/07_its_gradient.ipynb)
 
-**The code:** [conv.py](../cbam_np/ops/conv.py), the same as loops: [loops.py](../cbam_np/loops.py)
+**The code:** [conv.py](../cbam_np/ops/conv.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

@@ -26,9 +26,8 @@ import numpy as np
 import torch
 
 import cbam_np as cb
-from cbam_np import tour
+from cbam_np.commands import tour
 from cbam_np.course.chapter_08 import exercise_8_1, exercise_8_2
-from cbam_np.loops import cbam_loops
 from cbam_np.ops import (
     avg_pool_over_channels,
     avg_pool_over_space,
@@ -41,6 +40,7 @@ from cbam_np.ops import (
     sigmoid,
 )
 from cbam_np.pytorch import from_arrays
+from cbam_np.reference.loops import cbam_loops
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -688,8 +688,8 @@ r"""
 **Next:** [9. How to check a gradient](09_checking_a_gradient.ipynb) ·
 **Solutions:** [chapter 8, solved](solutions/08_the_whole_backward.ipynb)
 
-**The code:** [spatial.py](../cbam_np/spatial.py), [channel.py](../cbam_np/channel.py),
-[cbam.py](../cbam_np/cbam.py), the same as loops: [loops.py](../cbam_np/loops.py)
+**The code:** [spatial.py](../cbam_np/attention/spatial.py), [channel.py](../cbam_np/attention/channel.py),
+[cbam.py](../cbam_np/attention/block.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), section 3.

@@ -637,7 +637,7 @@ If it computes the wrong formula, its gradient is right, for the wrong formula.
 **Next:** [10. Bug hunt](10_bug_hunt.ipynb) ·
 **Solutions:** [chapter 9, solved](solutions/09_checking_a_gradient.ipynb)
 
-**The code:** [gradcheck.py](../cbam_np/gradcheck.py), the guesses: [diagnosis.py](../cbam_np/diagnosis.py), the
+**The code:** [gradcheck.py](../cbam_np/checking/thorough.py), the guesses: [diagnosis.py](../cbam_np/checking/diagnosis.py), the
 planted mistakes: [mutants.py](../tests/mutants.py)
 
 **The paper:** Woo, Park, Lee, Kweon,

@@ -48,9 +48,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cbam_np as cb
 from cbam_np.arrays import describe, library_name, namespace, usable_cupy
+from cbam_np.commands.gpu_test import block_on
+from cbam_np.commands.timing import interleaved
 from cbam_np.course.chapter_11 import exercise_11_1, exercise_11_2
-from cbam_np.gpu import block_on
-from cbam_np.timing import interleaved
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -953,7 +953,7 @@ r"""
 
 **Next:** [12. CBAM in PyTorch](12_cbam_in_pytorch.ipynb)
 
-**Code:** [arrays.py](../cbam_np/arrays.py) · [gpu.py](../cbam_np/gpu.py) · [timing.py](../cbam_np/timing.py)
+**Code:** [arrays.py](../cbam_np/arrays.py) · [gpu.py](../cbam_np/commands/gpu_test.py) · [timing.py](../cbam_np/commands/timing.py)
 · [the stand-in](../tests/cupy_standin/__init__.py)
 
 **Paper:** Woo, Park, Lee, Kweon, [CBAM: Convolutional Block Attention

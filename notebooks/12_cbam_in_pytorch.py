@@ -28,9 +28,9 @@ from IPython.display import Markdown, display
 from torch import nn
 
 import cbam_np as cb
-from cbam_np.cost import cbam_cost, se_cost
 from cbam_np.course.chapter_12 import exercise_12_1, exercise_12_2
 from cbam_np.pytorch import CBAM, ChannelAttention, SpatialAttention, from_arrays, to_arrays
+from cbam_np.reference.cost import cbam_cost, se_cost
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
@@ -562,8 +562,8 @@ You have reached the end of the course. Back to [Start here](00_start_here.ipynb
 
 **Solutions:** [chapter 12, solved](solutions/12_cbam_in_pytorch.ipynb)
 
-**The code:** [pytorch.py](../cbam_np/pytorch.py), [cost.py](../cbam_np/cost.py), the block in NumPy:
-[channel.py](../cbam_np/channel.py), [spatial.py](../cbam_np/spatial.py), [cbam.py](../cbam_np/cbam.py)
+**The code:** [pytorch.py](../cbam_np/pytorch/module.py), [cost.py](../cbam_np/reference/cost.py), the block in NumPy:
+[channel.py](../cbam_np/attention/channel.py), [spatial.py](../cbam_np/attention/spatial.py), [cbam.py](../cbam_np/attention/block.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), sections 3 and 4.

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import cbam_np
-from cbam_np.gradcheck import gradcheck
+from cbam_np.checking.thorough import gradcheck
 
 Op = Callable[..., Any]
 ROOT = Path(cbam_np.__file__).parent
@@ -385,7 +385,7 @@ MUTANTS = [
         ),
     ),
     *_planted(
-        "cbam_np/ops/mlp.py",
+        "cbam_np/ops/perceptron.py",
         ("mlp", "upstream ignored", "check_gradient(d_out, out)", "d_out = 0 * d_out + 1"),
         ("mlp", "d_w2 zero", "d_out.T @ h", "0 * w2"),
         ("mlp", "d_w2 transposed", "d_out.T @ h", "h.T @ d_out"),
@@ -489,7 +489,7 @@ MUTANTS = [
         ),
     ),
     *_planted(
-        "cbam_np/ops/concat.py",
+        "cbam_np/ops/joining.py",
         ("concat", "upstream ignored", "check_gradient(d_out, out)", "d_out = xp.ones_like(d_out)"),
         (
             "concat",
@@ -501,7 +501,7 @@ MUTANTS = [
         ("concat", "second part dropped", "d_out[:, A:, ...]", "0 * b"),
     ),
     *_planted(
-        "cbam_np/ops/gate.py",
+        "cbam_np/ops/gating.py",
         ("gate by channel", "upstream ignored", "check_gradient(d_out, out)", "d_out = 0 * d_out + 1"),
         ("gate by channel", "path into the map dropped", "total(d_out * f,", "total(0 * f,"),
         ("gate by channel", "path into the features dropped", "d_f = m * d_out", "d_f = 0 * f"),
@@ -520,7 +520,7 @@ MUTANTS = [
         ),
     ),
     *_planted(
-        "cbam_np/channel.py",
+        "cbam_np/attention/channel.py",
         ("channel_map", "upstream ignored", "xp.reshape(d_m_c, gates.shape)", "xp.ones_like(gates)"),
         (
             "channel_map",
@@ -543,7 +543,7 @@ MUTANTS = [
         ("channel_attention", "gate forgotten", "return d_f_gate + d_f_map,", "return d_f1 + d_f_map,"),
     ),
     *_planted(
-        "cbam_np/spatial.py",
+        "cbam_np/attention/spatial.py",
         ("spatial_map", "upstream ignored", "sigmoid_backward(d_m_s)", "sigmoid_backward(0 * d_m_s + 1)"),
         ("spatial_map", "average dropped", "avg_backward(d_avg_s) + max_backward(d_max_s)", "max_backward(d_max_s)"),
         ("spatial_map", "maximum dropped", "avg_backward(d_avg_s) + max_backward(d_max_s)", "avg_backward(d_avg_s)"),
@@ -556,7 +556,7 @@ MUTANTS = [
         ("spatial_attention", "gate forgotten", "return d_f1_gate + d_f1_map,", "return d_f2 + d_f1_map,"),
     ),
     *_planted(
-        "cbam_np/cbam.py",
+        "cbam_np/attention/block.py",
         ("cbam", "upstream ignored", "spatial_backward(d_f2)", "spatial_backward(0 * d_f2 + 1)"),
         ("cbam", "spatial attention dropped", "channel_backward(d_f1)", "channel_backward(d_f2)"),
         ("cbam", "channel attention dropped", "return d_f, channel_grads", "return d_f1, channel_grads"),

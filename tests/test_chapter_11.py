@@ -33,7 +33,7 @@ def test_with_a_gpu_every_cell_runs_and_nothing_is_left_out(monkeypatch: pytest.
 
     seconds = [0.001]
     matplotlib.use("agg")
-    monkeypatch.setattr("cbam_np.timing.interleaved", interleaved)
+    monkeypatch.setattr("cbam_np.commands.timing.interleaved", interleaved)
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("CBAM_NP_TIMINGS", raising=False)

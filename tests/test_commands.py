@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 import cbam_np as cb
-from cbam_np import bench, check, cli, doctor, gpu, ops, timing, tour
+from cbam_np import ops
 from cbam_np.arrays import Array, Backward
+from cbam_np.commands import bench, check, cli, doctor, gpu_test, timing, tour
 
 METHODS = ("complex step", "differences")
 
@@ -111,7 +112,7 @@ def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         (["tour", "--output", "x.png", "--dark"], tour, {"args": (Path("x.png"),), "dark": True, "seed": 0}),
         (["bench", "--rounds", "4"], bench, {"args": (4, 0)}),
         (["doctor"], doctor, {"args": ()}),
-        (["gpu-test", "--output", "x.json"], gpu, {"args": (Path("x.json"), 20)}),
+        (["gpu-test", "--output", "x.json"], gpu_test, {"args": (Path("x.json"), 20)}),
     ],
 )
 def test_options_reach_the_command(
@@ -131,8 +132,8 @@ def test_options_reach_the_command(
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "cbam_np.bench")
-    monkeypatch.delattr(cb, "bench")
+    monkeypatch.delitem(sys.modules, "cbam_np.commands.bench")
+    monkeypatch.delattr("cbam_np.commands.bench")
     assert cli.main(["bench"]) == 2
     assert 'pip install "cbam-np[torch]"' in capsys.readouterr().err
 
@@ -175,12 +176,12 @@ def test_gpu_test_without_a_gpu_says_what_is_missing_and_writes_nothing(
 
 
 def test_gpu_timings_compare_every_side_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "SIZES", ((1, 16, 6), (2, 32, 5)))
+    monkeypatch.setattr(gpu_test, "SIZES", ((1, 16, 6), (2, 32, 5)))
     waits: list[int] = []
-    rows = gpu.timings(
+    rows = gpu_test.timings(
         {
-            "numpy": lambda *data: gpu.block_on("numpy", lambda: waits.append(1), *data),
-            "torch": lambda *data: gpu.torch_on("cpu", False, *data),
+            "numpy": lambda *data: gpu_test.block_on("numpy", lambda: waits.append(1), *data),
+            "torch": lambda *data: gpu_test.torch_on("cpu", False, *data),
         },
         rounds=1,
     )

@@ -1,9 +1,9 @@
-"""The counts of `cbam_np.cost`, against the real parameters, against counting, and against published figures."""
+"""The counts of `reference.cost`, against the real parameters, against counting, and against published figures."""
 
 import pytest
 
 import cbam_np as cb
-from cbam_np.cost import Cost, cbam_cost, se_cost
+from cbam_np.reference.cost import Cost, cbam_cost, se_cost
 
 
 @pytest.mark.parametrize(("channels", "reduction", "kernel_size"), [(64, 16, 7), (30, 4, 3), (5, 5, 1), (2048, 16, 7)])

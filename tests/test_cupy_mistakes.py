@@ -31,7 +31,7 @@ MISTAKES = {
         "ops/pooling.py", "None, None] / H / W", "None, None] / [H] / [W]", "avg_pool_over_space"
     ),
     "a NumPy array as operand": Mistake(
-        "ops/gate.py",
+        "ops/gating.py",
         "d_f = m * d_out",
         "import numpy as np; d_f = m * d_out * np.ones(f.shape[2:])",
         "gate, channels",
@@ -67,10 +67,13 @@ MISTAKES = {
         "arrays.py", "keepdims=keepdims) / count", "keepdims=keepdims, where=x == x) / count", "avg_pool_over_space"
     ),
     "take(mode=)": Mistake(
-        "ops/concat.py", "d_out[:, :A, ...]", 'xp.take(d_out, xp.arange(A), axis=1, mode="clip")', "concat"
+        "ops/joining.py", "d_out[:, :A, ...]", 'xp.take(d_out, xp.arange(A), axis=1, mode="clip")', "concat"
     ),
     "take beyond the end": Mistake(
-        "ops/concat.py", "d_out[:, A:, ...]", "xp.take(d_out, xp.arange(A, out.shape[1] + 1), axis=1)[:, :-1]", "concat"
+        "ops/joining.py",
+        "d_out[:, A:, ...]",
+        "xp.take(d_out, xp.arange(A, out.shape[1] + 1), axis=1)[:, :-1]",
+        "concat",
     ),
     "one entry written twice": Mistake(
         "arrays.py",

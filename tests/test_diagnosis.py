@@ -9,7 +9,7 @@ import pytest
 from support import as_tuple
 
 from cbam_np import gradcheck, ops
-from cbam_np.channel import channel_attention, channel_map
+from cbam_np.attention.channel import channel_attention, channel_map
 
 Op = Callable[..., Any]
 

@@ -28,7 +28,7 @@ import cbam_np.ops
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "reference").glob("*.md"))
 EXAMPLE = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-MODULES = "arrays", "cost", "formulas", "gradcheck", "loops", "pytorch"
+MODULES = "arrays", "reference.cost", "reference.formulas", "checking.thorough", "reference.loops", "pytorch"
 
 
 def text_of(page: Path) -> str:
@@ -135,7 +135,7 @@ def build_page(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.docs
 def test_a_page_without_fault_is_built(tmp_path: Path) -> None:
-    text = r"Formula (3) and $\frac{1}{2}$, [code](code:cbam_np.cbam.cbam), [itself](index.md), f(12), (2018)."
+    text = r"Formula (3) and $\frac{1}{2}$, [code](code:cbam_np.ops.gating.gate), [itself](index.md), f(12), (2018)."
     done = build_page(text, tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -144,7 +144,7 @@ FAULTS = {
     "a broken link": ("[there](nowhere.md)", "nowhere"),
     "a broken link to an anchor": ("[there](#nowhere)", "nowhere"),
     "a link to a file that is not there": ("[code](../cbam_np/nowhere.py)", "nowhere"),
-    "a link to code that is not there": ("[code](code:cbam_np.cbam.nowhere)", "nowhere"),
+    "a link to code that is not there": ("[code](code:cbam_np.attention.block.nowhere)", "nowhere"),
     "an unknown formula number": ("As (12) says.", "formula-12"),
     "an unknown number of a formula": (r"$$c = d \tag{12}$$", "there is no formula (12)"),
     "a number given twice": (r"$$c = d \tag{3}$$", "formula (3) is given here and in index"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support import OPERATIONS
 
-from cbam_np.formulas import FORMULAS, Formula
+from cbam_np.reference.formulas import FORMULAS, Formula
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = range(1, 12)

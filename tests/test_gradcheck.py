@@ -15,7 +15,7 @@ from support import as_tuple
 import cbam_np as cb
 from cbam_np import gradcheck, ops
 from cbam_np.checking.slopes import central, closely, complex_step
-from cbam_np.gradcheck import Report
+from cbam_np.checking.thorough import Report
 
 Op = Callable[..., Any]
 

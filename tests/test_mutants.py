@@ -20,8 +20,10 @@ def unchanged_by(original: str, replacement: str, file: str, check: str) -> Muta
 
 
 CONTROLS = [
-    unchanged_by("d_f = m * d_out", "d_f = d_out * m", "cbam_np/ops/gate.py", "gate by channel"),
-    unchanged_by("return d_f_gate + d_f_map", "return d_f_map + d_f_gate", "cbam_np/channel.py", "channel_attention"),
+    unchanged_by("d_f = m * d_out", "d_f = d_out * m", "cbam_np/ops/gating.py", "gate by channel"),
+    unchanged_by(
+        "return d_f_gate + d_f_map", "return d_f_map + d_f_gate", "cbam_np/attention/channel.py", "channel_attention"
+    ),
     unchanged_by("d_out * (e / (1 + e) ** 2)", "d_out * out * (1 - out)", "cbam_np/ops/activation.py", "sigmoid"),
     unchanged_by("real(z) <= 0", "~(real(z) > 0)", "cbam_np/ops/activation.py", "relu at 0, as PyTorch"),
 ]
@@ -67,7 +69,7 @@ def test_ones_do_not_notice_that_the_upstream_is_ignored(mutant: Mutant) -> None
 
 def test_ones_miss_other_mistakes_as_well_and_notice_some() -> None:
     candidates = [
-        mutant for mutant in MUTANTS if mutant.file == "cbam_np/ops/concat.py" and mutant not in UPSTREAM_IGNORED
+        mutant for mutant in MUTANTS if mutant.file == "cbam_np/ops/joining.py" and mutant not in UPSTREAM_IGNORED
     ]
     survivors = survivors_with_ones(candidates)
     assert survivors
@@ -93,8 +95,8 @@ def test_names_are_unique_and_checks_are_all_used() -> None:
 
 @pytest.mark.parametrize("original", ["a fragment that is not there", "d_out"], ids=["absent", "ambiguous"])
 def test_a_fragment_that_does_not_occur_once_is_an_error(original: str) -> None:
-    with pytest.raises(ValueError, match=r"gate: expected '.*' once in cbam_np/ops/gate\.py"):
-        load(Mutant("gate", "cbam_np/ops/gate.py", original, "", "gate by channel"))
+    with pytest.raises(ValueError, match=r"gate: expected '.*' once in cbam_np/ops/gating\.py"):
+        load(Mutant("gate", "cbam_np/ops/gating.py", original, "", "gate by channel"))
 
 
 @pytest.mark.parametrize("replacement", ["d_f = 0 * f", "d_f = = f"], ids=["mistake", "syntax error"])
@@ -106,7 +108,7 @@ def test_the_real_package_and_its_files_stay_as_they_are(replacement: str) -> No
         return files, modules, contents, list(sys.meta_path)
 
     before = state()
-    mutant = Mutant("gate", "cbam_np/ops/gate.py", "d_f = m * d_out", replacement, "gate by channel")
+    mutant = Mutant("gate", "cbam_np/ops/gating.py", "d_f = m * d_out", replacement, "gate by channel")
     try:
         package = load(mutant)
     except SyntaxError:

@@ -156,7 +156,7 @@ def test_quick_check_notices(tmp_path: Path, capsys: pytest.CaptureFixture[str],
 EXERCISE = '''\
 # %% [markdown]
 r"""
-See [the code](../cbam_np/cbam.py), [next](03_next.ipynb#top), [paper](https://example.org/a.md) and $[n](i,j)$.
+See [the code](../cbam_np/arrays.py), [next](03_next.ipynb#top), [paper](https://example.org/a.md) and $[n](i,j)$.
 """
 
 # %%
@@ -179,14 +179,14 @@ def test_an_exercise_gives_a_stub_to_the_learner_and_a_solved_notebook_one_folde
     learner, solved = build.versions(path)
     assert (learner.stored, solved.stored) == (tmp_path / "a.ipynb", tmp_path / "solutions" / "a.ipynb")
     text, stub = (cell.source for cell in build.read_text(path).cells)
-    assert "(../cbam_np/cbam.py), [next](03_next.ipynb#top)" in text
+    assert "(../cbam_np/arrays.py), [next](03_next.ipynb#top)" in text
     assert stub == (
         'def double(x):\n    """Twice x."""\n'
         '    raise NotImplementedError("not written yet")  # your code here\n\n\nprint(double(21))'
     )
     text, solution = (cell.source for cell in build.read_text(path, solved=True).cells)
     assert (
-        "(../../cbam_np/cbam.py), [next](../03_next.ipynb#top), [paper](https://example.org/a.md) and $[n](i,j)$"
+        "(../../cbam_np/arrays.py), [next](../03_next.ipynb#top), [paper](https://example.org/a.md) and $[n](i,j)$"
         in text
     )
     assert solution == ('def double(x):\n    """Twice x."""\n    y = 2 * x\n\n    return y\n\n\nprint(double(21))')

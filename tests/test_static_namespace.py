@@ -9,7 +9,7 @@ import pytest
 import cbam_np
 
 ROOT = Path(cbam_np.__file__).parent
-FORMULAS = sorted([*ROOT.glob("ops/*.py"), ROOT / "channel.py", ROOT / "spatial.py"])
+FORMULAS = sorted([*ROOT.glob("ops/*.py"), ROOT / "attention/channel.py", ROOT / "attention/spatial.py"])
 
 # What a formula may use besides xp. None of it touches the entries of an array: no float(), no sum(), no np.
 IMPORTS = {

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import cbam_np as cb
-from cbam_np import tour
+from cbam_np.commands import tour
 
 H, W = 56, 64
 

@@ -8,10 +8,10 @@ import array_api_compat as compat
 import numpy as np
 
 from cbam_np.arrays import describe, dtype_name
+from cbam_np.checking.diagnosis import Evidence, diagnose, diagnose_shape
 from cbam_np.checking.operation import SHAKES, Operation, in_words, is_real, same
 from cbam_np.checking.report import Row
 from cbam_np.checking.slopes import COMPLEX_STEP, EPS, STEP, Slope, Terms, central, closely, complex_step
-from cbam_np.diagnosis import Evidence, diagnose, diagnose_shape
 
 # An entry may differ by relative · (|expected| + floor · largest |expected|).
 TOLERANCES = {

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cbam_np.cbam import cbam
-from cbam_np.channel import channel_map
+from cbam_np.attention.block import cbam
+from cbam_np.attention.channel import channel_map
+from cbam_np.attention.spatial import spatial_attention, spatial_map
 from cbam_np.course.checker import SHAPES, Exercise, Mistake
 from cbam_np.ops import (
     avg_pool_over_channels,
@@ -15,7 +16,6 @@ from cbam_np.ops import (
     max_pool_over_channels,
     sigmoid,
 )
-from cbam_np.spatial import spatial_attention, spatial_map
 
 
 def _same(x: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cbam_np.cbam import CBAM, cbam
+from cbam_np.attention.block import CBAM, cbam
 from cbam_np.course.bugs import BLOCKS, PARAMETERS, broken
 from cbam_np.course.checker import SHAPES, Exercise, Mistake
 

@@ -29,7 +29,7 @@ In the chapter, in one cell:
   gradients are random, and inputs without ties unless ties are the subject.
 - Three mistakes or more, the ones that people make. Each returns something wrong, and no two return the same.
   A hint says what was done and what to think of; it doesn't give the line of code away.
-- A mistake that is not listed gets a hint from `cbam_np.diagnosis`, if a gradient d_x is wrong, x is an argument, and
+- A mistake that is not listed gets a hint from `checking.diagnosis`, if a gradient d_x is wrong, x is an argument, and
   exactly one argument is an upstream gradient.
 """
 
@@ -44,7 +44,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cbam_np.diagnosis import Evidence, diagnose, diagnose_shape
+from cbam_np.checking.diagnosis import Evidence, diagnose, diagnose_shape
 
 Function: TypeAlias = Callable[..., Any]
 Arrays: TypeAlias = tuple[Any, ...]
@@ -178,7 +178,7 @@ class Exercise:
     def diagnosis(
         self, function: Function, cases: list[Arrays], results: list[Arrays], expected: list[Arrays], wrong: list[int]
     ) -> str:
-        """What `cbam_np.diagnosis` makes of a wrong gradient; "" for anything else."""
+        """What `cbam_np.checking.diagnosis` makes of a wrong gradient; "" for anything else."""
         case = max(wrong, key=lambda i: sum(map(np.size, expected[i])))  # the more entries, the fewer coincidences
         i = _first_wrong(results[case], expected[case])
         if i is None or len(results[case]) != len(expected[case]):

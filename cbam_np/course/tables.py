@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cbam_np.course.glossary import GLOSSARY
-from cbam_np.formulas import FORMULAS
+from cbam_np.reference.formulas import FORMULAS
 
 
 def formula_table() -> str:

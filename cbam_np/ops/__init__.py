@@ -1,10 +1,10 @@
 """The operations. Each is one formula: `out, backward = op(...)`, and `backward(d_out)` gives the gradients."""
 
 from cbam_np.ops.activation import relu, sigmoid
-from cbam_np.ops.concat import concat
 from cbam_np.ops.conv import col2im, conv2d, im2col
-from cbam_np.ops.gate import gate
-from cbam_np.ops.mlp import mlp, shared_mlp
+from cbam_np.ops.gating import gate
+from cbam_np.ops.joining import concat
+from cbam_np.ops.perceptron import mlp, shared_mlp
 from cbam_np.ops.pooling import (
     avg_pool_over_channels,
     avg_pool_over_space,

@@ -12,7 +12,7 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 
-from cbam_np.formulas import FORMULAS
+from cbam_np.reference.formulas import FORMULAS
 
 TAG = re.compile(r"\s*\\tag\{(\w+)\}\s*$")
 NUMBER = re.compile(r"(?<![^\s(,–-])\(([1-9]\d?)\)")  # not f(2), not (2, 3), not (2018)

@@ -14,9 +14,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from cbam_np.cli import parser
-from cbam_np.cost import cbam_cost, se_cost
-from cbam_np.formulas import FORMULAS, Formula
+from cbam_np.commands.cli import parser
+from cbam_np.reference.cost import cbam_cost, se_cost
+from cbam_np.reference.formulas import FORMULAS, Formula
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,6 @@
 """Every Python file of the project as a page, and links that lead to it; a mark on the solved notebooks.
 
-A link's target is a path, `code:cbam_np/cbam.py`, or a dotted name, `code:cbam_np.cbam.cbam`, which leads to the line.
+A link leads to a path, `code:cbam_np/ops/conv.py`, or to the line of a dotted name, `code:cbam_np.ops.conv.conv2d`.
 A relative link to a .py file, as the notebooks have them, is turned into the first form.
 """
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def place(target: str) -> str:
-    """Path and line, "cbam_np/cbam.py#L-17", of a dotted name. Raises LookupError if there is none."""
+    """Path and line, "cbam_np/attention/block.py#L-17", of a dotted name. Raises LookupError if there is none."""
     parts = target.split(".")
     for count in range(len(parts) - 1, 0, -1):
         try:

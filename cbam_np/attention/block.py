@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cbam_np.arrays import Array, Backward, Params, asarray, describe
-from cbam_np.channel import channel_attention
+from cbam_np.attention.channel import channel_attention
+from cbam_np.attention.spatial import spatial_attention
 from cbam_np.ops.pooling import Ties
-from cbam_np.spatial import spatial_attention
 
 
 def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:

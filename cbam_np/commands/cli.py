@@ -44,23 +44,23 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     try:
         if options.command == "check":
-            from cbam_np import check
+            from cbam_np.commands import check
 
             ok = check.run(options.backend, options.channels, options.size, options.seed, console)
         elif options.command == "tour":
-            from cbam_np import tour
+            from cbam_np.commands import tour
 
             ok = tour.run(options.output, seed=options.seed, dark=options.dark, console=console)
         elif options.command == "bench":
-            from cbam_np import bench
+            from cbam_np.commands import bench
 
             ok = bench.run(options.rounds, options.seed, console)
         elif options.command == "gpu-test":
-            from cbam_np import gpu
+            from cbam_np.commands import gpu_test
 
-            ok = gpu.run(options.output, options.rounds, console)
+            ok = gpu_test.run(options.output, options.rounds, console)
         else:
-            from cbam_np import doctor
+            from cbam_np.commands import doctor
 
             ok = doctor.run(console)
     except ImportError as error:

@@ -11,7 +11,7 @@ gradients are zero or symmetric, and wrong ones pass.
 Slopes are measured in float64 and compared with what backward returns in float64. The gradient of a
 float32 or float16 input is then compared with that one, entry by entry.
 
-The work is done in `cbam_np.checking`; what is likely wrong with a wrong gradient is worked out in `cbam_np.diagnosis`.
+The work is done in `cbam_np.checking`; what is likely wrong with a wrong gradient is worked out in `diagnosis` there.
 """
 
 from typing import Any

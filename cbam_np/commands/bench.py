@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from cbam_np import __version__
 from cbam_np.arrays import to_numpy
-from cbam_np.cbam import CBAM, cbam
+from cbam_np.attention.block import CBAM, cbam
+from cbam_np.commands.timing import SIZES, in_float64, interleaved, largest_error
 from cbam_np.pytorch import from_arrays
-from cbam_np.timing import SIZES, in_float64, interleaved, largest_error
 
 TOLERANCE = 1e-5  # of our float32 results, relative to the largest entry
 TOLERANCE_TORCH = 1e-4  # its kernel gradient alone comes to 8e-6 at (8, 256, 56)

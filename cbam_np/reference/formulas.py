@@ -53,7 +53,7 @@ FORMULAS = (
         as_read=r"F' = M_c(F) \otimes F",
         shape=("N", "C", "H", "W"),
         gradient=r"dF'' \;\to\; dF' \;\to\; dF",
-        functions=("cbam_np.cbam.cbam", "cbam_np.channel.channel_attention"),
+        functions=("cbam_np.attention.block.cbam", "cbam_np.attention.channel.channel_attention"),
         in_docstring=("dF″ → dF′ → dF", "dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)"),
         test=_autograd("cbam (1), (2)"),
         chapters=(BLOCK, WHOLE),
@@ -66,7 +66,7 @@ FORMULAS = (
         as_read=r"F'' = M_s(F') \otimes F'",
         shape=("N", "C", "H", "W"),
         gradient=r"dF'' \;\to\; dF' \;\to\; dF",
-        functions=("cbam_np.cbam.cbam", "cbam_np.spatial.spatial_attention"),
+        functions=("cbam_np.attention.block.cbam", "cbam_np.attention.spatial.spatial_attention"),
         in_docstring=("dF″ → dF′ → dF", "dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)"),
         test=_autograd("cbam (1), (2)"),
         chapters=(BLOCK, WHOLE),
@@ -107,7 +107,7 @@ FORMULAS = (
         shape=("N", "C"),
         gradient=r"dW_2 = d_{\text{out}}^{\top} h \qquad dh = d_{\text{out}} W_2 \qquad dz = dh \odot [z > 0] \qquad"
         r" dW_1 = dz^{\top} x \qquad dx = dz\, W_1",
-        functions=("cbam_np.ops.mlp.mlp", "cbam_np.ops.activation.relu"),
+        functions=("cbam_np.ops.perceptron.mlp", "cbam_np.ops.activation.relu"),
         in_docstring=(
             "d_w2 = d_outᵀ h",
             "d_h = d_out W2",
@@ -127,7 +127,11 @@ FORMULAS = (
         shape=("N", "C", "1", "1"),
         gradient=r"dz = dM_c \odot \sigma'(z) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad"
         r" dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}} \qquad dF = dF_{\text{avg}} + dF_{\text{max}}",
-        functions=("cbam_np.channel.channel_map", "cbam_np.ops.mlp.shared_mlp", "cbam_np.ops.activation.sigmoid"),
+        functions=(
+            "cbam_np.attention.channel.channel_map",
+            "cbam_np.ops.perceptron.shared_mlp",
+            "cbam_np.ops.activation.sigmoid",
+        ),
         in_docstring=(
             "dF = avg pool's dF + max pool's dF",
             "d_w1 = d_w1 through avg + d_w1 through max",
@@ -145,7 +149,7 @@ FORMULAS = (
         shape=("N", "C", "H", "W"),
         gradient=r"dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad"
         r" dF = M_c \otimes dF' + \left(\frac{\partial M_c}{\partial F}\right)^{\!\top} dM_c",
-        functions=("cbam_np.channel.channel_attention", "cbam_np.ops.gate.gate"),
+        functions=("cbam_np.attention.channel.channel_attention", "cbam_np.ops.gating.gate"),
         in_docstring=("dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
         test=_autograd("channel_attention (7)"),
         chapters=(CHANNEL,),
@@ -186,7 +190,7 @@ FORMULAS = (
         shape=("N", "1", "H", "W"),
         gradient=r"dK[c,u,v] = \sum_{n,i,j} dz[n,i,j]\; x_{\text{pad}}[n,c,i+u,j+v] \qquad"
         r" dx_{\text{pad}}[n,c,a,b] = \sum_{u,v} K[c,u,v]\; dz[n,a-u,b-v]",
-        functions=("cbam_np.spatial.spatial_map", "cbam_np.ops.conv.conv2d"),
+        functions=("cbam_np.attention.spatial.spatial_map", "cbam_np.ops.conv.conv2d"),
         in_docstring=(
             "dF′ = avg pool's dF′ + max pool's dF′",
             "d_K = Σ_n d_out[n] columns[n]ᵀ",
@@ -204,7 +208,7 @@ FORMULAS = (
         shape=("N", "C", "H", "W"),
         gradient=r"dM_s[n,i,j] = \sum_{c} dF''[n,c,i,j]\, F'[n,c,i,j] \qquad"
         r" dF' = M_s \otimes dF'' + \left(\frac{\partial M_s}{\partial F'}\right)^{\!\top} dM_s",
-        functions=("cbam_np.spatial.spatial_attention", "cbam_np.ops.gate.gate"),
+        functions=("cbam_np.attention.spatial.spatial_attention", "cbam_np.ops.gating.gate"),
         in_docstring=("dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
         test=_autograd("spatial_attention (11)"),
         chapters=(WHOLE,),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cbam_np.cbam import CBAM, cbam
+from cbam_np.attention.block import CBAM, cbam
 
 SIZES = ((8, 64, 56), (8, 256, 56), (8, 512, 28), (8, 1024, 14), (8, 2048, 7))  # N, C, H = W: the stages of a ResNet-50
 WARM_UP = 3

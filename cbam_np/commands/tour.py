@@ -20,9 +20,10 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from cbam_np.arrays import Params
-from cbam_np.cbam import cbam
-from cbam_np.channel import channel_attention
-from cbam_np.gradcheck import COLOURED, gradcheck
+from cbam_np.attention.block import cbam
+from cbam_np.attention.channel import channel_attention
+from cbam_np.attention.spatial import spatial_attention
+from cbam_np.checking.thorough import COLOURED, gradcheck
 from cbam_np.ops import (
     avg_pool_over_channels,
     avg_pool_over_space,
@@ -35,7 +36,6 @@ from cbam_np.ops import (
     relu,
     sigmoid,
 )
-from cbam_np.spatial import spatial_attention
 
 # One row of W1 is one question about the whole picture: does the first group of channels outweigh the second?
 # The same row, transposed, in W2 acts on the answer: it opens the first group and shuts the second.

@@ -1,4 +1,4 @@
-"""CBAM as a PyTorch module, to be read next to `channel.py`, `spatial.py` and `cbam.py`.
+"""CBAM as a PyTorch module, to be read next to the files of `cbam_np/attention`.
 
 The forward lines are the same formulas; the backward is left to autograd. Parameters have the same names
 and shapes as in the NumPy block and go both ways without loss. Needs the extra "torch".
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cbam_np.arrays import asarray, to_numpy
-from cbam_np.cbam import CBAM as ArrayCBAM
+from cbam_np.attention.block import CBAM as ArrayCBAM
 
 
 class ChannelAttention(nn.Module):

@@ -22,10 +22,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cbam_np import __version__, check
+from cbam_np import __version__
 from cbam_np.arrays import asarray, to_numpy, usable_cupy
-from cbam_np.cbam import CBAM, cbam
-from cbam_np.timing import SIZES, in_float64, interleaved, largest_error
+from cbam_np.attention.block import CBAM, cbam
+from cbam_np.commands import check
+from cbam_np.commands.timing import SIZES, in_float64, interleaved, largest_error
 
 Side = Callable[[], Any]
 TOLERANCE = 1e-5  # of float32 results against float64, relative to the largest entry

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cbam_np import __version__
 from cbam_np.arrays import array_library, asarray, to_numpy
-from cbam_np.cbam import CBAM
+from cbam_np.attention.block import CBAM
 
 PACKAGES = (
     "numpy",

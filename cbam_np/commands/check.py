@@ -13,10 +13,10 @@ from rich.table import Table
 
 from cbam_np import ops
 from cbam_np.arrays import Array, asarray, describe, dtype_name, library_name, to_numpy
-from cbam_np.cbam import CBAM, cbam
-from cbam_np.channel import channel_attention, channel_map
-from cbam_np.gradcheck import Op, Report, gradcheck
-from cbam_np.spatial import spatial_attention, spatial_map
+from cbam_np.attention.block import CBAM, cbam
+from cbam_np.attention.channel import channel_attention, channel_map
+from cbam_np.attention.spatial import spatial_attention, spatial_map
+from cbam_np.checking.thorough import Op, Report, gradcheck
 
 DTYPES = ("float64", "float32")
 HEADS = ("diff", "cplx", "torch")

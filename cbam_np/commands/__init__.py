@@ -1,0 +1,1 @@
+"""The command `cbam-np`: one module for each of its verbs, and what they share."""
