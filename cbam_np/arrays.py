@@ -55,17 +55,17 @@ def namespace(**arrays: Array | None) -> Any:
         try:
             libraries.append(compat.array_namespace(x))
         except TypeError:
-            raise TypeError(f"{name}: expected an array (NumPy, CuPy, ...), came {type(x).__name__}") from None
+            raise TypeError(f"{name}: expected an array (NumPy, CuPy, ...), got {type(x).__name__}") from None
     xp = libraries[0]
     first_name, first = next(iter(given.items()))
     for (name, x), library in zip(given.items(), libraries, strict=True):
         alike = library is xp and x.dtype == first.dtype and compat.device(x) == compat.device(first)
         if (x is first or not alike) and not library.isdtype(x.dtype, ("real floating", "complex floating")):
-            raise TypeError(f"{name}: expected floating point, came {describe(x)}; cast it first, e.g. to float32")
+            raise TypeError(f"{name}: expected floating point, got {describe(x)}; cast it first, e.g. to float32")
         if not alike:
             raise TypeError(
                 "expected arrays of one library, dtype and device, "
-                f"came {first_name}: {describe(first)} and {name}: {describe(x)}"
+                f"got {first_name}: {describe(first)} and {name}: {describe(x)}"
             )
     return xp
 
@@ -74,19 +74,19 @@ def check_nchw(name: str, f: Array) -> None:
     """Raise ValueError unless `f` has the four axes (N, C, H, W), with C, H and W at least 1."""
     if f.ndim == 3:
         raise ValueError(
-            f"{name}: expected (N, C, H, W), came {tuple(f.shape)}; add the batch axis with {name}[None, ...]"
+            f"{name}: expected (N, C, H, W), got {tuple(f.shape)}; add the batch axis with {name}[None, ...]"
         )
     if f.ndim != 4:
-        raise ValueError(f"{name}: expected four axes (N, C, H, W), came {f.ndim}: {tuple(f.shape)}")
+        raise ValueError(f"{name}: expected four axes (N, C, H, W), got {f.ndim}: {tuple(f.shape)}")
     for axis, size in zip("NCHW", f.shape, strict=True):
         if size == 0 and axis != "N":
-            raise ValueError(f"{name}: expected at least one entry along {axis}, came {tuple(f.shape)}")
+            raise ValueError(f"{name}: expected at least one entry along {axis}, got {tuple(f.shape)}")
 
 
 def check_shape(name: str, x: Array, expected: tuple[int, ...]) -> None:
     """Raise ValueError unless `x` has the shape `expected`."""
     if tuple(x.shape) != tuple(expected):
-        raise ValueError(f"{name}: expected shape {tuple(expected)}, came {tuple(x.shape)}")
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(x.shape)}")
 
 
 def select(params: Params, prefix: str, required: tuple[str, ...], optional: tuple[str, ...]) -> Params:
@@ -97,10 +97,10 @@ def select(params: Params, prefix: str, required: tuple[str, ...], optional: tup
     names = [f"{prefix}.{name}" for name in required + optional]
     for name in names[: len(required)]:
         if params.get(name) is None:
-            raise ValueError(f"params: expected the key {name!r}, came {sorted(params)}")
+            raise ValueError(f"params: expected the key {name!r}, got {sorted(params)}")
     for name in params:
         if name.startswith(f"{prefix}.") and name not in names:
-            raise ValueError(f"params: expected keys among {names}, came {name!r}")
+            raise ValueError(f"params: expected keys among {names}, got {name!r}")
     return {name: params.get(name) for name in names}
 
 
@@ -209,7 +209,7 @@ def array_library(library: str | ModuleType) -> Any:
         return compat.array_namespace(zero)
     except (ImportError, TypeError, ValueError) as error:
         raise ValueError(
-            f'library: expected an installed array library such as "numpy" or "cupy", came {name!r}'
+            f'library: expected an installed array library such as "numpy" or "cupy", got {name!r}'
         ) from error
 
 

@@ -220,15 +220,15 @@ def output_lines(notebook: NotebookNode) -> list[str]:
     return lines
 
 
-def picture_distance(stored: str, came: str) -> float:
+def picture_distance(stored: str, got: str) -> float:
     """Root mean square difference of two base64-coded pictures, 0 to 255; infinite if their sizes differ."""
-    a, b = (np.asarray(Image.open(BytesIO(base64.b64decode(x))).convert("RGBA"), np.float64) for x in (stored, came))
+    a, b = (np.asarray(Image.open(BytesIO(base64.b64decode(x))).convert("RGBA"), np.float64) for x in (stored, got))
     return float(np.sqrt(np.mean((a - b) ** 2))) if a.shape == b.shape else float("inf")
 
 
-def diff(stored: list[str], came: list[str], came_from: str) -> list[str]:
-    """What has to change in `stored` to give `came`; empty if they are equal."""
-    return list(unified_diff(stored, came, "stored", came_from, n=1, lineterm=""))
+def diff(stored: list[str], got: list[str], came_from: str) -> list[str]:
+    """What has to change in `stored` to give `got`; empty if they are equal."""
+    return list(unified_diff(stored, got, "stored", came_from, n=1, lineterm=""))
 
 
 def source_problems(stored: NotebookNode, text: NotebookNode) -> Iterator[str]:
@@ -243,10 +243,10 @@ def source_problems(stored: NotebookNode, text: NotebookNode) -> Iterator[str]:
             yield f"cell {number} holds an error: {error.ename}: {error.evalue}"
 
 
-def output_problems(stored: NotebookNode, came: NotebookNode) -> Iterator[str]:
+def output_problems(stored: NotebookNode, got: NotebookNode) -> Iterator[str]:
     """Where the outputs of two notebooks with the same sources differ; nothing if they agree."""
-    yield from diff(output_lines(stored), output_lines(came), "executed now")
-    for number, (old, new) in enumerate(zip(stored.cells, came.cells, strict=True), 1):
+    yield from diff(output_lines(stored), output_lines(got), "executed now")
+    for number, (old, new) in enumerate(zip(stored.cells, got.cells, strict=True), 1):
         for a, b in zip(pictures(old), pictures(new), strict=False):  # a missing one is in the diff above
             distance = picture_distance(a["image/png"], b["image/png"])
             if distance > PICTURE_TOLERANCE:
@@ -257,15 +257,15 @@ def output_problems(stored: NotebookNode, came: NotebookNode) -> Iterator[str]:
 
 
 def run(chosen: list[Version], dry: bool) -> int:
-    """Execute, and write what came unless `dry`. Returns the number of notebooks that failed."""
+    """Execute, and write the result unless `dry`. Returns the number of notebooks that failed."""
     failed = 0
-    for version, came in zip(chosen, asyncio.run(execute_all(chosen)), strict=True):
-        if isinstance(came, NotebookError):
+    for version, got in zip(chosen, asyncio.run(execute_all(chosen)), strict=True):
+        if isinstance(got, NotebookError):
             failed += 1
-            print(came, file=sys.stderr)
+            print(got, file=sys.stderr)
         elif not dry:
             version.stored.parent.mkdir(exist_ok=True)
-            version.stored.write_text(to_json(came), encoding="utf-8", newline="\n")
+            version.stored.write_text(to_json(got), encoding="utf-8", newline="\n")
     return failed
 
 
@@ -273,8 +273,8 @@ def check(chosen: list[Version], quick: bool) -> int:
     """Compare with what is stored. Returns the number of notebooks where something is wrong."""
     executed = [] if quick else asyncio.run(execute_all(chosen))
     failed = 0
-    for version, came in zip_longest(chosen, executed):
-        problems = list(problems_of(version, came))
+    for version, got in zip_longest(chosen, executed):
+        problems = list(problems_of(version, got))
         failed += bool(problems)
         print(f"{version.name}: {'differs' if problems else 'ok'}", *problems, sep="\n  ")
     if failed:
@@ -282,8 +282,8 @@ def check(chosen: list[Version], quick: bool) -> int:
     return failed
 
 
-def problems_of(version: Version, came: NotebookNode | NotebookError | None) -> Iterator[str]:
-    """All that is wrong with the stored notebook; `came` is the executed one, None if it was not."""
+def problems_of(version: Version, got: NotebookNode | NotebookError | None) -> Iterator[str]:
+    """All that is wrong with the stored notebook; `got` is the executed one, None if it was not."""
     try:
         stored = nbformat.read(version.stored, as_version=4)
     except FileNotFoundError:
@@ -291,10 +291,10 @@ def problems_of(version: Version, came: NotebookNode | NotebookError | None) -> 
         return
     text = read_text(version.path, version.solved)
     yield from source_problems(stored, text)
-    if isinstance(came, NotebookError):
-        yield from str(came).split("\n")
-    elif came is not None and source_lines(stored) == source_lines(text):
-        yield from output_problems(stored, came)
+    if isinstance(got, NotebookError):
+        yield from str(got).split("\n")
+    elif got is not None and source_lines(stored) == source_lines(text):
+        yield from output_problems(stored, got)
 
 
 def main(argv: list[str] | None = None) -> int:

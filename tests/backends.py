@@ -80,7 +80,7 @@ def required() -> set[str]:
     """Backends that must not be skipped, from the environment variable CBAM_NP_REQUIRE: "cupy", "cupy,jax"."""
     names = {name.strip() for name in os.environ.get("CBAM_NP_REQUIRE", "").split(",")} - {""}
     if not names <= set(NAMES):
-        raise ValueError(f"CBAM_NP_REQUIRE: expected names among {', '.join(NAMES)}, came {', '.join(sorted(names))}")
+        raise ValueError(f"CBAM_NP_REQUIRE: expected names among {', '.join(NAMES)}, got {', '.join(sorted(names))}")
     return names
 
 

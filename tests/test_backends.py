@@ -79,13 +79,13 @@ def test_two_libraries_are_one_clear_error(backend: Backend) -> None:
     with pytest.raises(TypeError) as caught:
         ops.gate(theirs, ours)
     assert str(caught.value) == (
-        f"expected arrays of one library, dtype and device, came m: {describe(theirs)} and f: {describe(ours)}"
+        f"expected arrays of one library, dtype and device, got m: {describe(theirs)} and f: {describe(ours)}"
     )
     _, backward = ops.relu(ours)
-    with pytest.raises(TypeError, match=r"came out: .* and d_out: numpy float"):
+    with pytest.raises(TypeError, match=r"got out: .* and d_out: numpy float"):
         backward(f.astype(other))
     params = cb.CBAM(3, reduction=1, dtype=other).params
-    with pytest.raises(TypeError, match=r"came f: .* and channel.w1: numpy float"):
+    with pytest.raises(TypeError, match=r"got f: .* and channel.w1: numpy float"):
         cb.cbam(ours, params)
 
 
@@ -169,7 +169,7 @@ def test_a_required_cupy_fails_instead_of_being_skipped(monkeypatch: pytest.Monk
     monkeypatch.setattr(conftest, "why_not_cupy", lambda: None)
     conftest.skip_without_cupy()
     monkeypatch.setenv("CBAM_NP_REQUIRE", "cupi")
-    with pytest.raises(pytest.UsageError, match="came cupi"):
+    with pytest.raises(pytest.UsageError, match="got cupi"):
         conftest.pytest_configure()
 
 

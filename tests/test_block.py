@@ -212,7 +212,7 @@ def test_the_block_that_was_moved_from_is_unchanged_and_shares_nothing() -> None
 
 @pytest.mark.parametrize("library", ["no_such_library", "math"])
 def test_to_something_that_is_no_array_library_is_refused(library: str) -> None:
-    message = f'library: expected an installed array library such as "numpy" or "cupy", came \'{library}\''
+    message = f'library: expected an installed array library such as "numpy" or "cupy", got \'{library}\''
     with pytest.raises(ValueError, match=re.escape(message)):
         cb.CBAM(8, 2).to(library)
 

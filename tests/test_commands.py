@@ -101,7 +101,7 @@ def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert cli.main(["check"]) == 0
     monkeypatch.undo()
     assert cli.main(["check", "--size", "0"]) == 2
-    assert "size: expected a positive integer, came 0" in capsys.readouterr().err
+    assert "size: expected a positive integer, got 0" in capsys.readouterr().err
     assert cli.main(["check", "--backend", "nosuch"]) == 2
     assert "nosuch" in capsys.readouterr().err
 
@@ -118,16 +118,16 @@ def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_options_reach_the_command(
     arguments: list[str], module: Any, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    came: dict[str, Any] = {}
+    got: dict[str, Any] = {}
 
     def run(*args: Any, **options: Any) -> bool:
-        came.update(options, args=tuple(x for x in args if not isinstance(x, Console)))
-        came.pop("console", None)
+        got.update(options, args=tuple(x for x in args if not isinstance(x, Console)))
+        got.pop("console", None)
         return True
 
     monkeypatch.setattr(module, "run", run)
     assert cli.main(arguments) == 0
-    assert came == expected
+    assert got == expected
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +156,7 @@ def test_bench_compares_results_before_it_times_them(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(bench, "cbam", wrong)
     assert not bench.run(rounds=1, console=screen)
-    with pytest.raises(ValueError, match="rounds: expected a positive integer, came 0"):
+    with pytest.raises(ValueError, match="rounds: expected a positive integer, got 0"):
         bench.run(rounds=0)
 
 

@@ -41,9 +41,9 @@ def test_the_stages_of_a_resnet(channels: int, size: int, se: Cost, cbam: Cost) 
 
 
 def test_sizes_that_make_no_block_are_named() -> None:
-    with pytest.raises(ValueError, match="reduction: expected at most 8 for channels=8, came 16"):
+    with pytest.raises(ValueError, match="reduction: expected at most 8 for channels=8, got 16"):
         se_cost(8)
-    with pytest.raises(ValueError, match="height: expected a positive integer, came 0"):
+    with pytest.raises(ValueError, match="height: expected a positive integer, got 0"):
         cbam_cost(64, 0, 7)
-    with pytest.raises(ValueError, match="channels: expected a positive integer, came -1"):
+    with pytest.raises(ValueError, match="channels: expected a positive integer, got -1"):
         cbam_cost(-1, 7, 7)

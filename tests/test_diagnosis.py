@@ -279,7 +279,7 @@ PLANTED = {
         spoiled(ops.sigmoid, lambda d, g: g.astype("float64")),
         (F.astype("float32"),),
         "z",
-        "expected library, dtype and device of the input, numpy float32 on cpu, came numpy float64 on cpu",
+        "expected library, dtype and device of the input, numpy float32 on cpu, got numpy float64 on cpu",
     ),
     "none": Planted(spoiled(ops.gate, lambda d, m, f: (m, None)), (M, F), "f", "backward returns no gradient"),
 }
@@ -339,4 +339,4 @@ def test_a_large_gradient_is_diagnosed_from_some_of_its_entries() -> None:
 @pytest.mark.parametrize("size", [4, 2000])
 def test_a_shape_that_nothing_explains_is_named(size: int) -> None:
     report = gradcheck(spoiled(ops.sigmoid, lambda d, g: np.zeros(3)), normal(size))
-    assert report.rows[0].note == f"expected the shape of the input, ({size},), came (3,)"
+    assert report.rows[0].note == f"expected the shape of the input, ({size},), got (3,)"

@@ -210,7 +210,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     executable = next(filter(None, map(shutil.which, NAMES)), None)
-    assert executable, f"this test needs Chromium: expected one of {', '.join(NAMES)} on the path, came none"
+    assert executable, f"this test needs Chromium: expected one of {', '.join(NAMES)} on the path, got none"
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=QUIET.split())
         yield chromium

@@ -530,12 +530,12 @@ def test_every_library(library: str) -> None:
 
 def test_the_gradient_has_to_stay_in_the_library_of_the_input() -> None:
     report = gradcheck(lambda z: (ops.sigmoid(z)[0], lambda d: d.numpy()), torch.ones(2, dtype=torch.float64))
-    assert "torch float64 on cpu, came numpy float64 on cpu" in said(report)
+    assert "torch float64 on cpu, got numpy float64 on cpu" in said(report)
 
 
 def test_a_gradient_has_to_be_an_array() -> None:
     report = gradcheck(lambda z: (ops.sigmoid(z)[0], lambda d: 1.5), normal(2))
-    assert "expected an array of float64, came float" in said(report)
+    assert "expected an array of float64, got float" in said(report)
 
 
 # what cannot
@@ -544,39 +544,39 @@ def test_a_gradient_has_to_be_an_array() -> None:
 @pytest.mark.parametrize(
     ("error", "message", "arguments", "options"),
     [
-        (TypeError, "op: expected a function, came int", (3, normal(2)), {}),
-        (TypeError, "inputs: expected at least one floating-point array, came none", (ops.relu,), {}),
-        (TypeError, "inputs: .* came numpy int64 on cpu, str", (ops.relu, np.arange(3), "first"), {}),
-        (TypeError, "z: expected real numbers, came numpy complex128 on cpu", (ops.relu, 1j * normal(2)), {}),
-        (ValueError, r"z: expected at least one entry, came shape \(0, 3\)", (ops.relu, np.ones((0, 3))), {}),
-        (ValueError, "z: expected finite numbers, came NaN or infinity", (ops.relu, np.array([1, np.nan])), {}),
-        (ValueError, "seed: expected an integer of at least 0, came -1", (ops.relu, normal(2)), {"seed": -1}),
+        (TypeError, "op: expected a function, got int", (3, normal(2)), {}),
+        (TypeError, "inputs: expected at least one floating-point array, got none", (ops.relu,), {}),
+        (TypeError, "inputs: .* got numpy int64 on cpu, str", (ops.relu, np.arange(3), "first"), {}),
+        (TypeError, "z: expected real numbers, got numpy complex128 on cpu", (ops.relu, 1j * normal(2)), {}),
+        (ValueError, r"z: expected at least one entry, got shape \(0, 3\)", (ops.relu, np.ones((0, 3))), {}),
+        (ValueError, "z: expected finite numbers, got NaN or infinity", (ops.relu, np.array([1, np.nan])), {}),
+        (ValueError, "seed: expected an integer of at least 0, got -1", (ops.relu, normal(2)), {"seed": -1}),
         (ValueError, "seed: expected an integer", (ops.relu, normal(2)), {"seed": 0.5}),
         (
             ValueError,
-            "max_entries: expected an integer of at least 1, came 0",
+            "max_entries: expected an integer of at least 1, got 0",
             (ops.relu, normal(2)),
             {"max_entries": 0},
         ),
-        (ValueError, "tolerance: expected a positive number, came 0", (ops.relu, normal(2)), {"tolerance": 0}),
-        (TypeError, r"op: expected it to return \(out, backward\), came numpy float64", (lambda x: x, normal(2)), {}),
+        (ValueError, "tolerance: expected a positive number, got 0", (ops.relu, normal(2)), {"tolerance": 0}),
+        (TypeError, r"op: expected it to return \(out, backward\), got numpy float64", (lambda x: x, normal(2)), {}),
         (TypeError, "op: expected it to return", (lambda x: (x, x), normal(2)), {}),
         (
             TypeError,
-            "op: expected a floating-point array as output, came numpy bool",
+            "op: expected a floating-point array as output, got numpy bool",
             (lambda x: (x > 0, abs), normal(2)),
             {},
         ),
         (
             ValueError,
-            r"op: expected an output with at least one entry, came shape \(0,\)",
+            r"op: expected an output with at least one entry, got shape \(0,\)",
             (lambda x: (x[:0], abs), normal(2)),
             {},
         ),
         (ValueError, "op: expected a finite output for these inputs", (lambda x: (x * np.inf, abs), normal(2)), {}),
         (
             TypeError,
-            "backward: expected one gradient for each of .'x'., came 2",
+            "backward: expected one gradient for each of .'x'., got 2",
             (lambda x: (x, lambda d: (d, d)), normal(2)),
             {},
         ),

@@ -72,13 +72,13 @@ class CBAM:
         sizes = ("channels", channels, 1), ("reduction", reduction, 1), ("kernel_size", kernel_size, 1)
         for name, value, least in (*sizes, ("seed", seed, 0)):
             if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name}: expected an integer of at least {least}, came {value!r}")
+                raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
         if reduction > channels:
-            raise ValueError(f"reduction: expected at most {channels} for channels={channels}, came {reduction}")
+            raise ValueError(f"reduction: expected at most {channels} for channels={channels}, got {reduction}")
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size: expected an odd number, so that a window has a centre, came {kernel_size}")
+            raise ValueError(f"kernel_size: expected an odd number, so that a window has a centre, got {kernel_size}")
         if dtype is None or dtype not in map(np.dtype, ("float64", "float32", "float16")):
-            raise ValueError(f"dtype: expected float64, float32 or float16, came {dtype!r}")
+            raise ValueError(f"dtype: expected float64, float32 or float16, got {dtype!r}")
         C, hidden, k = channels, channels // reduction, kernel_size
         rng = np.random.default_rng(seed)
 

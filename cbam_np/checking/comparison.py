@@ -103,13 +103,13 @@ class Input:
         if g is None:
             return "backward returns no gradient for this input"
         if not is_real(g):
-            return f"expected an array of {dtype_name(self.leaf)}, came {in_words(g)}"
+            return f"expected an array of {dtype_name(self.leaf)}, got {in_words(g)}"
         if tuple(g.shape) != self.x.shape:
             whole = self.x.size <= DIAGNOSED_ENTRIES
             measured = self.first_sight(range(self.x.size)).reshape(self.x.shape) if whole else None
             return diagnose_shape(self.operation.wide[self.name], self.x.shape, measured)
         if describe(g) != describe(self.leaf):
-            return f"expected library, dtype and device of the input, {describe(self.leaf)}, came {describe(g)}"
+            return f"expected library, dtype and device of the input, {describe(self.leaf)}, got {describe(g)}"
         if not same(self.operation.own[self.name], self.operation.again[self.name]):
             return "a second backward with the same d_out gives another gradient: it accumulates or reuses a buffer"
         return ""

@@ -83,7 +83,7 @@ def diagnose(e: Evidence) -> str:
 
 def diagnose_shape(got: np.ndarray, shape: tuple[int, ...], measured: np.ndarray | None) -> str:
     """What is likely wrong with a gradient whose shape is not that of its input."""
-    sentence = f"expected the shape of the input, {shape}, came {got.shape}"
+    sentence = f"expected the shape of the input, {shape}, got {got.shape}"
     if measured is None:
         return sentence
     for axes in _groups(range(got.ndim)):

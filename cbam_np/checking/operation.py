@@ -24,7 +24,7 @@ class Operation:
 
     def __init__(self, op: Op, inputs: tuple[Any, ...], rng: np.random.Generator) -> None:
         if not callable(op):
-            raise TypeError(f"op: expected a function, came {type(op).__name__}")
+            raise TypeError(f"op: expected a function, got {type(op).__name__}")
         self.op, self.inputs = op, inputs
         self.name, self.names = _name(op), _names(op, len(inputs))
         self.leaves = _leaves(self.names, inputs)
@@ -48,21 +48,21 @@ class Operation:
         self.wide_for_other = _on_host(self.gradients(backward, out, rng.standard_normal(out.shape))[0])
         self.reference = self.output({})
         if not np.allclose(self.reference, self.output({}), rtol=1e-9, atol=0):
-            raise ValueError("op: expected the same output for the same inputs, came another one; fix its random seed")
+            raise ValueError("op: expected the same output for the same inputs, got another one; fix its random seed")
         self.noise = 4 * EPS * float(np.linalg.norm(self.d_out * self.reference))  # how far rounding may move L
 
     def forward(self, inputs: Any) -> tuple[Array, Backward]:
         """op(*inputs), if that can be checked."""
         result = self.op(*inputs)
         if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
-            raise TypeError(f"op: expected it to return (out, backward), came {in_words(result)}")
+            raise TypeError(f"op: expected it to return (out, backward), got {in_words(result)}")
         out = result[0]
         if not is_real(out):
-            raise TypeError(f"op: expected a floating-point array as output, came {in_words(out)}")
+            raise TypeError(f"op: expected a floating-point array as output, got {in_words(out)}")
         if 0 in out.shape:
-            raise ValueError(f"op: expected an output with at least one entry, came shape {tuple(out.shape)}")
+            raise ValueError(f"op: expected an output with at least one entry, got shape {tuple(out.shape)}")
         if not np.isfinite(to_numpy(out)).all():
-            raise ValueError("op: expected a finite output for these inputs, came NaN or infinity")
+            raise ValueError("op: expected a finite output for these inputs, got NaN or infinity")
         return result
 
     def forward_in_float64(self) -> tuple[Array, Backward]:
@@ -71,7 +71,7 @@ class Operation:
             return self.forward(self.replaced({}, np.float64))
         except Exception as error:
             raise ValueError(
-                f"op: expected to work in float64 too, where slopes are measured, came {type(error).__name__}: {error} "
+                f"op: expected to work in float64 too, where slopes are measured, got {type(error).__name__}: {error} "
                 "(an array of another dtype inside op has to be passed as an input)"
             ) from error
 
@@ -81,7 +81,7 @@ class Operation:
         result = backward(upstream)
         result = tuple(result) if isinstance(result, tuple | list) else (result,)
         if any(x is not None for x in result[len(self.names) :]):
-            raise TypeError(f"backward: expected one gradient for each of {self.names}, came {len(result)}")
+            raise TypeError(f"backward: expected one gradient for each of {self.names}, got {len(result)}")
         return dict(_opened(self.names, result)), to_numpy(upstream)
 
     def replaced(self, changed: dict[str, np.ndarray], dtype: type) -> list[Any]:
@@ -134,16 +134,16 @@ def _leaves(names: list[str], inputs: tuple[Any, ...]) -> dict[str, Array]:
     arrays = {name: x for name, x in _opened(names, inputs) if compat.is_array_api_obj(x)}
     for name, x in arrays.items():
         if compat.array_namespace(x).isdtype(x.dtype, "complex floating"):
-            raise TypeError(f"{name}: expected real numbers, came {in_words(x)}")
+            raise TypeError(f"{name}: expected real numbers, got {in_words(x)}")
     leaves = {name: x for name, x in arrays.items() if is_real(x)}
     if not leaves:
-        came = ", ".join(in_words(x) for x in inputs) or "none"
-        raise TypeError(f"inputs: expected at least one floating-point array, came {came}")
+        got = ", ".join(in_words(x) for x in inputs) or "none"
+        raise TypeError(f"inputs: expected at least one floating-point array, got {got}")
     for name, x in leaves.items():
         if 0 in x.shape:
-            raise ValueError(f"{name}: expected at least one entry, came shape {tuple(x.shape)}")
+            raise ValueError(f"{name}: expected at least one entry, got shape {tuple(x.shape)}")
         if not np.isfinite(to_numpy(x)).all():
-            raise ValueError(f"{name}: expected finite numbers, came NaN or infinity")
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return leaves
 
 

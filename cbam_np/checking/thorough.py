@@ -54,9 +54,9 @@ def gradcheck(op: Op, *inputs: Any, seed: int = 0, max_entries: int = 256, toler
     """
     for argument, value, least in (("seed", seed, 0), ("max_entries", max_entries, 1)):
         if not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{argument}: expected an integer of at least {least}, came {value!r}")
+            raise ValueError(f"{argument}: expected an integer of at least {least}, got {value!r}")
     if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance: expected a positive number, came {tolerance!r}")
+        raise ValueError(f"tolerance: expected a positive number, got {tolerance!r}")
     rng = np.random.default_rng([seed, STREAM])
     operation = Operation(op, inputs, rng)
     rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in operation.modified.items()]

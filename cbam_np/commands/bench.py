@@ -83,7 +83,7 @@ def geometric_mean(ratios: list[float]) -> float:
 def run(rounds: int = 15, seed: int = 0, console: Console | None = None) -> bool:
     """Time all of `SIZES` and print a table; True if both sides computed the same. Raises ValueError for rounds < 1."""
     if rounds < 1:
-        raise ValueError(f"rounds: expected a positive integer, came {rounds}")
+        raise ValueError(f"rounds: expected a positive integer, got {rounds}")
     console = console or Console()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -188,7 +188,7 @@ def run(
     """
     for name, value in (("channels", channels), ("size", size)):
         if value < 1:
-            raise ValueError(f"{name}: expected a positive integer, came {value}")
+            raise ValueError(f"{name}: expected a positive integer, got {value}")
     console = console or Console()
     functions = torch_functions() if find_spec("torch") else {}
     where = describe(asarray(np.zeros(1), backend))

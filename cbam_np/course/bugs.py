@@ -50,7 +50,7 @@ class Block:
         """The block with line number `line` replaced; the new one is indented like the old one."""
         lines = self.source.splitlines()
         if not 1 <= line <= len(lines) or not lines[line - 1].strip():
-            raise ValueError(f"line: expected the number of a line of code, came {line}")
+            raise ValueError(f"line: expected the number of a line of code, got {line}")
         old = lines[line - 1]
         lines[line - 1] = indent(to.strip(), old[: len(old) - len(old.lstrip())])
         return Block("\n".join(lines))
@@ -69,7 +69,7 @@ def line_of(original: str) -> int:
     """The number of the line that reads `original` in the right block. Raises ValueError unless there is one."""
     numbers = [i for i, line in enumerate(RIGHT.source.splitlines(), 1) if line.strip() == original]
     if len(numbers) != 1:
-        raise ValueError(f"original: expected a line that occurs once, came {original!r}, {len(numbers)} times")
+        raise ValueError(f"original: expected a line that occurs once, got {original!r}, {len(numbers)} times")
     return numbers[0]
 
 

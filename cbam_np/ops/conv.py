@@ -53,7 +53,7 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
     H, W = size
     H_out, W_out = _output_size(H, W, k, stride, padding)
     if columns.ndim != 3 or columns.shape[1] % (k * k) or columns.shape[2] != H_out * W_out:
-        raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), came {tuple(columns.shape)}")
+        raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), got {tuple(columns.shape)}")
     N, C = columns.shape[0], columns.shape[1] // (k * k)
     H_padded, W_padded = H + 2 * padding, W + 2 * padding
     image = xp.reshape(columns, (N, C * k * k, H_out, W_out))
@@ -101,11 +101,11 @@ def conv2d(
     check_nchw("x", x)
     N, C, H, W = x.shape
     if kernel.ndim != 4:
-        raise ValueError(f"kernel: expected (O, {C}, k, k), came {tuple(kernel.shape)}")
+        raise ValueError(f"kernel: expected (O, {C}, k, k), got {tuple(kernel.shape)}")
     O, _, k, _ = kernel.shape
     check_shape("kernel", kernel, (O, C, k, k))
     if k % 2 == 0:
-        raise ValueError(f"kernel: expected an odd size k×k, so that a window has a centre, came {tuple(kernel.shape)}")
+        raise ValueError(f"kernel: expected an odd size k×k, so that a window has a centre, got {tuple(kernel.shape)}")
     if bias is not None:
         check_shape("bias", bias, (O,))
     p = (k - 1) // 2 if padding is None else padding
@@ -136,9 +136,9 @@ def _output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int
     """(H_out, W_out); ValueError if the window does not fit or an argument is no sensible integer."""
     for name, value, least in (("k", k, 1), ("stride", stride, 1), ("padding", padding, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: expected an integer of at least {least}, came {value!r}")
+            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
     if min(H, W) + 2 * padding < k:
-        raise ValueError(f"k: expected a window that fits into {(H, W)} with padding {padding}, came {k}")
+        raise ValueError(f"k: expected a window that fits into {(H, W)} with padding {padding}, got {k}")
     return (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1
 
 

@@ -23,7 +23,7 @@ def gate(m: Array, f: Array) -> tuple[Array, Backward]:
     check_nchw("f", f)
     N, C, H, W = f.shape
     if tuple(m.shape) not in ((N, C, 1, 1), (N, 1, H, W)):
-        raise ValueError(f"m: expected {(N, C, 1, 1)} or {(N, 1, H, W)} for f {tuple(f.shape)}, came {tuple(m.shape)}")
+        raise ValueError(f"m: expected {(N, C, 1, 1)} or {(N, 1, H, W)} for f {tuple(f.shape)}, got {tuple(m.shape)}")
     broadcast_axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)
     out = m * f
 

@@ -21,10 +21,10 @@ def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | Non
     """
     namespace(x=x, w1=w1, w2=w2, b1=b1, b2=b2)
     if x.ndim != 2 or w1.ndim != 2 or w1.shape[1] != x.shape[1]:
-        raise ValueError(f"w1: expected (hidden, C) for x (N, C), came w1 {tuple(w1.shape)}, x {tuple(x.shape)}")
+        raise ValueError(f"w1: expected (hidden, C) for x (N, C), got w1 {tuple(w1.shape)}, x {tuple(x.shape)}")
     hidden, C = w1.shape
     if hidden == 0:  # would make a gate that is constant, and say nothing
-        raise ValueError(f"w1: expected at least one hidden unit, came {tuple(w1.shape)}")
+        raise ValueError(f"w1: expected at least one hidden unit, got {tuple(w1.shape)}")
     check_shape("w2", w2, (C, hidden))
     for name, b, size in (("b1", b1, hidden), ("b2", b2, C)):
         if b is not None:

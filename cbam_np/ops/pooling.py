@@ -105,7 +105,7 @@ def _max_along(x: Array, axis: int, ties: Ties) -> tuple[Array, Backward]:
     """The maximum along one axis, which is kept with length 1, and its gradient."""
     xp = namespace(x=x)
     if ties not in ("first", "split"):
-        raise ValueError(f'ties: expected "first" or "split", came {ties!r}')
+        raise ValueError(f'ties: expected "first" or "split", got {ties!r}')
     largest = xp.max(x, axis=axis, keepdims=True)
 
     def backward_first(d_largest: Array) -> Array:

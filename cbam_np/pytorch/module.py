@@ -78,7 +78,7 @@ def from_arrays(block: ArrayCBAM) -> CBAM:
     Raises ValueError for ties="split", which the module cannot do.
     """
     if block.ties != "first":
-        raise ValueError(f'block: expected ties="first", as in PyTorch\'s max along an axis, came {block.ties!r}')
+        raise ValueError(f'block: expected ties="first", as in PyTorch\'s max along an axis, got {block.ties!r}')
     dtype = to_numpy(block.params["channel.w1"]).dtype
     module = CBAM(block.channels, block.reduction, block.kernel_size, dtype)
     module.load_state_dict({key: asarray(value, "torch") for key, value in block.params.items()})

@@ -45,10 +45,10 @@ def _hidden(channels: int, reduction: int) -> int:
     _positive("channels", channels)
     _positive("reduction", reduction)
     if reduction > channels:
-        raise ValueError(f"reduction: expected at most {channels} for channels={channels}, came {reduction}")
+        raise ValueError(f"reduction: expected at most {channels} for channels={channels}, got {reduction}")
     return channels // reduction
 
 
 def _positive(name: str, value: int) -> None:
     if value < 1:
-        raise ValueError(f"{name}: expected a positive integer, came {value}")
+        raise ValueError(f"{name}: expected a positive integer, got {value}")

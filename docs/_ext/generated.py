@@ -246,7 +246,7 @@ class Generated(SphinxDirective):
         """What the function returns, parsed as part of the page."""
         name = self.arguments[0]
         if name not in PARTS:
-            raise self.error(f"generated: expected one of {', '.join(PARTS)}, came {name}")
+            raise self.error(f"generated: expected one of {', '.join(PARTS)}, got {name}")
         return self.parse_text_to_nodes(PARTS[name](), allow_section_headings=True)
 
 

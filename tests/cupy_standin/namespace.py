@@ -99,7 +99,7 @@ def clip(a: Any, a_min: Any, a_max: Any, out: Any = None) -> Any:
 
 def matmul(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     if not all(isinstance(x, ndarray) for x in args):
-        raise TypeError(f"matmul takes CuPy arrays, came {[type(x).__name__ for x in args]}")
+        raise TypeError(f"matmul takes CuPy arrays, got {[type(x).__name__ for x in args]}")
     return raise_device(quietly(np.matmul, *lower(args), out=lower(out), **kwargs))
 
 
