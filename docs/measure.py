@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "_generated"
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 
 def machine() -> dict[str, Any]:
@@ -60,7 +60,7 @@ def gradients() -> list[dict[str, Any]]:
 
 def mutants() -> list[dict[str, Any]]:
     """Every planted mistake: who noticed it."""
-    from mutants import KINKS, verdicts
+    from cbam_np.checking.mutants import KINKS, verdicts
 
     return [
         {

@@ -20,16 +20,14 @@ document says nothing about checking. It has no backward pass at all, so this ch
 """
 
 # %%
-import sys
 from fractions import Fraction
-from importlib import import_module
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
 import cbam_np as cb
+from cbam_np.checking import mutants
 from cbam_np.course.bugs import RIGHT, line_of
 from cbam_np.course.chapter_09 import (
     central_differences,
@@ -327,8 +325,6 @@ upstream gradient and once with ones.
 """
 
 # %%
-sys.path.append(str(Path(cb.__file__).parents[1] / "tests"))
-mutants = import_module("mutants")
 groups = {
     "ReLU and sigmoid": ("relu", "sigmoid"),
     "gate": ("gate by channel", "gate by pixel"),
@@ -638,7 +634,7 @@ If it computes the wrong formula, its gradient is right, for the wrong formula.
 **Solutions:** [chapter 9, solved](solutions/09_checking_a_gradient.ipynb)
 
 **The code:** [gradcheck.py](../cbam_np/checking/thorough.py), the guesses: [diagnosis.py](../cbam_np/checking/diagnosis.py), the
-planted mistakes: [mutants.py](../tests/mutants.py)
+planted mistakes: [mutants.py](../cbam_np/checking/mutants.py)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521).

@@ -29,13 +29,11 @@ import inspect
 import json
 import os
 import platform
-import sys
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from importlib import import_module
 from pathlib import Path
 
 import array_api_compat
@@ -48,6 +46,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cbam_np as cb
 from cbam_np.arrays import describe, library_name, namespace, usable_cupy
+from cbam_np.checking import cupy_standin as standin
+from cbam_np.checking.cupy_standin import snippets
 from cbam_np.commands.gpu_test import block_on
 from cbam_np.commands.timing import interleaved
 from cbam_np.course.chapter_11 import exercise_11_1, exercise_11_2
@@ -55,7 +55,7 @@ from cbam_np.course.chapter_11 import exercise_11_1, exercise_11_2
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
 here = (Path.cwd(), *Path.cwd().parents)
-root = next(folder for folder in here if (folder / "tests" / "cupy_standin").is_dir())  # of the project
+root = next(folder for folder in here if (folder / "notebooks" / "timings").is_dir())  # of the project
 
 # %% [markdown]
 r"""
@@ -642,14 +642,11 @@ What to keep: **ask the inputs for `xp`; keep numbers in arrays; choose with `wh
 
 Most machines that run this project's tests have no GPU. And NumPy is no judge: most of the table above is
 **right on NumPy**. So the tests have a **stand-in** (替身): NumPy's arithmetic behind CuPy's door. It sits in
-[tests/cupy_standin](../tests/cupy_standin/__init__.py). Its list of names and parameters was dumped from the
+[cbam_np/checking/cupy_standin](../cbam_np/checking/cupy_standin/__init__.py). Its list of names and parameters was dumped from the
 real CuPy, with what CuPy itself answered to a list of lines of code, as far as it gets without a GPU:
 """
 
 # %%
-sys.path.append(str(root / "tests"))
-standin = import_module("cupy_standin")
-snippets = import_module("cupy_standin.snippets")
 answers = standin.MANIFEST["answers"]
 print("asked:", standin.MANIFEST["wheel"])
 for code, error in {
@@ -954,7 +951,7 @@ r"""
 **Next:** [12. CBAM in PyTorch](12_cbam_in_pytorch.ipynb)
 
 **Code:** [arrays.py](../cbam_np/arrays.py) · [gpu.py](../cbam_np/commands/gpu_test.py) · [timing.py](../cbam_np/commands/timing.py)
-· [the stand-in](../tests/cupy_standin/__init__.py)
+· [the stand-in](../cbam_np/checking/cupy_standin/__init__.py)
 
 **Paper:** Woo, Park, Lee, Kweon, [CBAM: Convolutional Block Attention
 Module](https://arxiv.org/abs/1807.06521), ECCV 2018.

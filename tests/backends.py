@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
-import cupy_standin
 import numpy as np
 
 import cbam_np as cb
 from cbam_np.arrays import library_name, to_numpy, usable_cupy
+from cbam_np.checking import cupy_standin
 
 # The libraries
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import array_api_compat as compat
 import conftest
-import cupy_standin
 import numpy as np
 import pytest
 from backends import ALWAYS, CASES, Backend, Case, compare, leaves, opened, run
@@ -14,6 +13,7 @@ from support import deviation
 import cbam_np as cb
 from cbam_np import ops
 from cbam_np.arrays import asarray, describe, library_name, to_numpy
+from cbam_np.checking import cupy_standin
 
 
 @pytest.mark.parametrize("name", CASES)

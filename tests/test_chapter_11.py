@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import array_api_compat as compat
-import cupy_standin
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 from test_notebook_tool import build
 
 from cbam_np.arrays import namespace
+from cbam_np.checking import cupy_standin
 from cbam_np.course import chapter_11 as course
 
 CHAPTER = Path(__file__).parents[1] / "notebooks" / "11_numpy_to_cupy.py"

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 from backends import ALWAYS, CASES, compare, opened
-from mutants import Mutant, load
+
+from cbam_np.checking.mutants import Mutant, load
 
 
 class Mistake(NamedTuple):

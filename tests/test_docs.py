@@ -110,7 +110,7 @@ def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
 
 
 def test_the_mutants_shown_are_those_of_the_tests() -> None:
-    from mutants import MUTANTS
+    from cbam_np.checking.mutants import MUTANTS
 
     shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))["mutants"]
     assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown] == [(m.file, m.name) for m in MUTANTS]

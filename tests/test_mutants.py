@@ -4,12 +4,21 @@ import sys
 from collections import Counter
 from functools import partial
 
-import mutants
 import pytest
-from mutants import GRADIENTS, KINKS, MUTANTS, Mutant, load, passes, passes_with_ones, survivors_with_ones
 
 import cbam_np
 import cbam_np.ops
+from cbam_np.checking import mutants
+from cbam_np.checking.mutants import (
+    GRADIENTS,
+    KINKS,
+    MUTANTS,
+    Mutant,
+    load,
+    passes,
+    passes_with_ones,
+    survivors_with_ones,
+)
 
 UPSTREAM_IGNORED = [mutant for mutant in MUTANTS if mutant.name.endswith("upstream ignored")]
 SUBGRADIENTS = [mutant for mutant in MUTANTS if mutant.check in KINKS]

@@ -8,14 +8,14 @@ from types import ModuleType
 from typing import Any
 
 import array_api_compat as compat
-import cupy_standin
 import numpy as np
 import pytest
-from cupy_standin import MANIFEST, StandinError
-from cupy_standin.snippets import SNIPPETS, Snippet, host, inputs
 
 import cbam_np as cb
 from cbam_np.arrays import usable_cupy
+from cbam_np.checking import cupy_standin
+from cbam_np.checking.cupy_standin import MANIFEST, StandinError
+from cbam_np.checking.cupy_standin.snippets import SNIPPETS, Snippet, host, inputs
 
 
 def execute(code: str, cp: Any, arrays: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from typing import Any
 import array_api_compat
 import array_api_compat.common._helpers as compat_helpers
 
-from cupy_standin.device_array import StandinError, syncs, uploads
-from cupy_standin.manifest import MANIFEST
-from cupy_standin.namespace import MODULES
+from cbam_np.checking.cupy_standin.device_array import StandinError, syncs, uploads
+from cbam_np.checking.cupy_standin.manifest import MANIFEST
+from cbam_np.checking.cupy_standin.namespace import MODULES
 
 __all__ = ["MANIFEST", "StandinError", "installed", "syncs", "uploads"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy_standin.device_array import (
+from cbam_np.checking.cupy_standin.device_array import (
     UFUNCS,
     Device,
     Scalar,
@@ -21,7 +21,7 @@ from cupy_standin.device_array import (
     syncs,
     uploads,
 )
-from cupy_standin.manifest import MANIFEST, checked, unknown_to_the_standin
+from cbam_np.checking.cupy_standin.manifest import MANIFEST, checked, unknown_to_the_standin
 
 # fmt: off
 SAME_FUNCTIONS = {

@@ -34,6 +34,6 @@ def unknown_to_the_standin(name: str) -> Callable[..., Any]:
     """What stands for a function that CuPy has and the stand-in does not: no verdict at all rather than a wrong one."""
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"CuPy has {name}, the stand-in does not know it yet: add it to tests/cupy_standin")
+        raise NotImplementedError(f"CuPy has {name}, the stand-in does not know it yet: add it there")
 
     return function

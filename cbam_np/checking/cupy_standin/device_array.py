@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy_standin.manifest import MANIFEST, checked, unknown_to_the_standin
+from cbam_np.checking.cupy_standin.manifest import MANIFEST, checked, unknown_to_the_standin
 
 Scalar = bool | int | float | complex | np.bool_ | np.number[Any]
 

@@ -1,6 +1,7 @@
 """Write `manifest.json`: what the real CuPy has, and what it answers to the snippets as far as it gets without a GPU.
 
-    python -m venv wheel && wheel/bin/pip install cupy-cuda13x && wheel/bin/python tests/cupy_standin/dump_manifest.py
+    python -m venv wheel && wheel/bin/pip install cupy-cuda13x
+    wheel/bin/python cbam_np/checking/cupy_standin/dump_manifest.py
 
 The wheel can be imported on any machine. An array on a made-up address can even be constructed there: what checks
 its arguments first then raises the real error, and what gets past its checks fails when it touches the device.
