@@ -1,8 +1,8 @@
-"""Which array library an array belongs to, and the few things every operation asks of its inputs.
+"""Which array library an array belongs to, moving arrays between libraries, and the few functions that no library has.
 
-Nothing in this package has a "current backend". An operation looks at the arrays it is given,
+Nothing in this package has a "current backend". An operation looks at the array it is given,
 
-    xp = namespace(f=f, w1=w1)
+    xp = array_namespace(f)
 
 and computes with the functions of that library: NumPy in, NumPy out; CuPy in, CuPy out. The adapter
 behind it is array-api-compat, so PyTorch tensors, JAX arrays and array-api-strict work as well.
@@ -37,77 +37,6 @@ def dtype_name(x: Array) -> str:
 def describe(x: Array) -> str:
     """Library, dtype and device of `x` in words: "numpy float32 on cpu"."""
     return f"{library_name(x)} {dtype_name(x)} on {compat.device(x)}"
-
-
-def namespace(**arrays: Array | None) -> Any:
-    """The array library that all `arrays` belong to, as an array-API namespace.
-
-    Arguments are passed by name so that an error can name them; None stands for an optional
-    argument that was left out.
-
-    Raises TypeError if an argument is not an array or not of floating point (complex floating
-    point is allowed, the complex step needs it), or if two arguments differ in library, device or
-    dtype.
-    """
-    given = {name: x for name, x in arrays.items() if x is not None}
-    libraries = []
-    for name, x in given.items():
-        try:
-            libraries.append(compat.array_namespace(x))
-        except TypeError:
-            raise TypeError(f"{name}: expected an array (NumPy, CuPy, ...), got {type(x).__name__}") from None
-    xp = libraries[0]
-    first_name, first = next(iter(given.items()))
-    for (name, x), library in zip(given.items(), libraries, strict=True):
-        alike = library is xp and x.dtype == first.dtype and compat.device(x) == compat.device(first)
-        if (x is first or not alike) and not library.isdtype(x.dtype, ("real floating", "complex floating")):
-            raise TypeError(f"{name}: expected floating point, got {describe(x)}; cast it first, e.g. to float32")
-        if not alike:
-            raise TypeError(
-                "expected arrays of one library, dtype and device, "
-                f"got {first_name}: {describe(first)} and {name}: {describe(x)}"
-            )
-    return xp
-
-
-def check_nchw(name: str, f: Array) -> None:
-    """Raise ValueError unless `f` has the four axes (N, C, H, W), with C, H and W at least 1."""
-    if f.ndim == 3:
-        raise ValueError(
-            f"{name}: expected (N, C, H, W), got {tuple(f.shape)}; add the batch axis with {name}[None, ...]"
-        )
-    if f.ndim != 4:
-        raise ValueError(f"{name}: expected four axes (N, C, H, W), got {f.ndim}: {tuple(f.shape)}")
-    for axis, size in zip("NCHW", f.shape, strict=True):
-        if size == 0 and axis != "N":
-            raise ValueError(f"{name}: expected at least one entry along {axis}, got {tuple(f.shape)}")
-
-
-def check_shape(name: str, x: Array, expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless `x` has the shape `expected`."""
-    if tuple(x.shape) != tuple(expected):
-        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(x.shape)}")
-
-
-def select(params: Params, prefix: str, required: tuple[str, ...], optional: tuple[str, ...]) -> Params:
-    """The entries "prefix.name" of `params`, required ones first; None for an optional one that is not there.
-
-    Raises ValueError if a required entry is missing, or if there is one with this prefix that is neither.
-    """
-    names = [f"{prefix}.{name}" for name in required + optional]
-    for name in names[: len(required)]:
-        if params.get(name) is None:
-            raise ValueError(f"params: expected the key {name!r}, got {sorted(params)}")
-    for name in params:
-        if name.startswith(f"{prefix}.") and name not in names:
-            raise ValueError(f"params: expected keys among {names}, got {name!r}")
-    return {name: params.get(name) for name in names}
-
-
-def check_gradient(d_out: Array, out: Array) -> None:
-    """Raise TypeError or ValueError unless `d_out` can be the gradient with respect to `out`."""
-    namespace(out=out, d_out=d_out)
-    check_shape("d_out", d_out, out.shape)
 
 
 def real(x: Array) -> Array:

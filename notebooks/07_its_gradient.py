@@ -29,7 +29,6 @@ import torch
 import cbam_np as cb
 from cbam_np.course.chapter_07 import exercise_7_1, exercise_7_2
 from cbam_np.ops import col2im, conv2d, im2col
-from cbam_np.ops.conv import _spread
 from cbam_np.reference.loops import conv2d_loops
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
@@ -523,7 +522,8 @@ kernel's gradient needs nothing new: `im2col` with stride $s$ has the right wind
 x_5 = rng.normal(size=(1, 1, 5, 5))
 kernel_5 = np.array([[[[1.0, 0.0, 2.0], [0.0, -1.0, 1.0], [3.0, 1.0, 0.0]]]])
 d_z_5 = np.array([[[[1.0, -2.0, 3.0], [4.0, 2.0, -1.0], [-3.0, 1.0, 2.0]]]])
-spread = _spread(d_z_5, 5, 5, k=3, s=2, p=1)
+spread = np.zeros((1, 1, 9, 9))
+spread[:, :, 2:7:2, 2:7:2] = d_z_5
 windows_5, _ = im2col(spread, 3)
 d_x_pad_5 = (kernel_5[:, :, ::-1, ::-1].reshape(1, 9) @ windows_5).reshape(7, 7)
 

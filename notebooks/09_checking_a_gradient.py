@@ -327,9 +327,9 @@ upstream gradient and once with ones.
 # %%
 groups = {
     "ReLU and sigmoid": ("relu", "sigmoid"),
-    "gate": ("gate by channel", "gate by pixel"),
-    "concatenation": ("concat",),
-    "convolution": ("im2col", "conv2d"),
+    "gate": ("gate by M_c", "gate by M_s"),
+    "concatenation": ("concat, alike",),
+    "convolution": ("im2col", "conv2d 3×3, bias"),
 }
 found = {
     name: mutants.verdicts(mutant for mutant in mutants.MUTANTS if mutant.check in checks)

@@ -45,12 +45,13 @@ from threadpoolctl import threadpool_limits
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cbam_np as cb
-from cbam_np.arrays import describe, library_name, namespace, usable_cupy
+from cbam_np.arrays import describe, library_name, usable_cupy
 from cbam_np.checking import cupy_standin as standin
 from cbam_np.checking.cupy_standin import snippets
 from cbam_np.commands.gpu_test import block_on
 from cbam_np.commands.timing import interleaved
 from cbam_np.course.chapter_11 import exercise_11_1, exercise_11_2
+from cbam_np.inputs import namespace
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)

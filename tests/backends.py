@@ -1,6 +1,7 @@
 """The array libraries that every operation runs on, and what is compared on each of them.
 
-An operation joins by one line in `CASES`. The fixture `backend` (conftest.py) gives a test each library in turn.
+The operations are those of `reference.operations`.
+The fixture `backend` (conftest.py) gives a test each library in turn.
 """
 
 import os
@@ -8,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from operator import attrgetter
+from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 import cbam_np as cb
 from cbam_np.arrays import library_name, to_numpy, usable_cupy
 from cbam_np.checking import cupy_standin
+from cbam_np.reference.operations import OPERATIONS, Operation, converted, leaves
 
 # The libraries
 
@@ -87,88 +89,37 @@ def required() -> set[str]:
 # The operations
 
 
-Shapes = dict[str, Any]  # name of the argument -> shape, or a dict of such for `params`
-
-
 class Case(NamedTuple):
-    """op: where the operation is in the package. tied: the features are small integers, so that maxima tie."""
+    """A row of the table, and how to call it: with what options more, and whether maxima tie."""
 
-    op: str
-    shapes: Shapes
+    row: Operation
     options: Mapping[str, Any] = MappingProxyType({})
     tied: bool = False
 
 
-F = (2, 6, 5, 4)
-CHANNEL = {"channel.w1": (3, 6), "channel.w2": (6, 3)}
-SPATIAL = {"spatial.kernel": (1, 2, 7, 7)}
-BIASES = {"channel.b1": (3,), "channel.b2": (6,), "spatial.bias": (1,)}
-SPLIT = {"ties": "split"}
+def cases() -> Iterator[tuple[str, Case]]:
+    """Every row, and what has a choice at ties also with tied maxima, both ways."""
+    for row in OPERATIONS:
+        yield row.name, Case(row)
+        if "ties" in signature(row.op()).parameters:
+            for ties in ("first", "split"):
+                yield f"{row.name}, ties {ties}", Case(row, {"ties": ties}, tied=True)
 
-CASES = {
-    "relu": Case("ops.relu", {"z": (3, 4)}),
-    "sigmoid": Case("ops.sigmoid", {"z": (3, 4)}),
-    "avg_pool_over_space": Case("ops.avg_pool_over_space", {"f": F}),
-    "max_pool_over_space": Case("ops.max_pool_over_space", {"f": F}),
-    "max_pool_over_space, ties first": Case("ops.max_pool_over_space", {"f": F}, tied=True),
-    "max_pool_over_space, ties split": Case("ops.max_pool_over_space", {"f": F}, SPLIT, tied=True),
-    "avg_pool_over_channels": Case("ops.avg_pool_over_channels", {"f1": F}),
-    "max_pool_over_channels": Case("ops.max_pool_over_channels", {"f1": F}),
-    "max_pool_over_channels, ties first": Case("ops.max_pool_over_channels", {"f1": F}, tied=True),
-    "max_pool_over_channels, ties split": Case("ops.max_pool_over_channels", {"f1": F}, SPLIT, tied=True),
-    "mlp": Case("ops.mlp", {"x": (2, 6), "w1": (3, 6), "w2": (6, 3)}),
-    "mlp, biases": Case("ops.mlp", {"x": (2, 6), "w1": (3, 6), "w2": (6, 3), "b1": (3,), "b2": (6,)}),
-    "shared_mlp": Case("ops.shared_mlp", {"avg_c": (2, 6), "max_c": (2, 6), "w1": (3, 6), "w2": (6, 3)}),
-    "gate, channels": Case("ops.gate", {"m": (2, 6, 1, 1), "f": F}),
-    "gate, pixels": Case("ops.gate", {"m": (2, 1, 5, 4), "f": F}),
-    "concat": Case("ops.concat", {"a": F, "b": (2, 3, 5, 4)}),
-    "im2col": Case("ops.im2col", {"x": F}, {"k": 3, "stride": 2, "padding": 1}),
-    "col2im": Case("ops.col2im", {"columns": (2, 54, 6)}, {"size": (5, 4), "k": 3, "stride": 2, "padding": 1}),
-    "conv2d": Case("ops.conv2d", {"x": (2, 2, 5, 4), "kernel": (1, 2, 7, 7)}),
-    "conv2d, stride 2": Case("ops.conv2d", {"x": F, "kernel": (4, 6, 3, 3), "bias": (4,)}, {"stride": 2, "padding": 0}),
-    "conv2d, stride 3": Case("ops.conv2d", {"x": (2, 2, 9, 8), "kernel": (3, 2, 5, 5)}, {"stride": 3}),
-    "channel_map": Case("channel_map", {"f": F, "params": CHANNEL}),
-    "channel_attention": Case("channel_attention", {"f": F, "params": CHANNEL}),
-    "spatial_map": Case("spatial_map", {"f1": F, "params": SPATIAL}),
-    "spatial_attention": Case("spatial_attention", {"f1": F, "params": SPATIAL}),
-    "cbam": Case("cbam", {"f": F, "params": CHANNEL | SPATIAL}),
-    "cbam, biases": Case("cbam", {"f": F, "params": CHANNEL | SPATIAL | BIASES}),
-    "cbam, ties first": Case("cbam", {"f": F, "params": CHANNEL | SPATIAL}, tied=True),
-    "cbam, ties split": Case("cbam", {"f": F, "params": CHANNEL | SPATIAL}, SPLIT, tied=True),
-}
+
+CASES = dict(cases())
 
 
 # The comparison
 
 
-def leaves(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every array in dicts and tuples, with its place; None, which stands for no gradient, included."""
-    if isinstance(tree, dict | tuple | list):
-        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from ((f"[{key!r}]{place}", leaf) for place, leaf in leaves(part))
-    else:
-        yield "", tree
-
-
-def draw(shapes: Shapes, rng: np.random.Generator, array: Callable[[np.ndarray], Any], tied: bool) -> dict[str, Any]:
-    def numbers(shape: tuple[int, ...]) -> np.ndarray:
-        return rng.integers(-2, 3, shape).astype(float) if tied else rng.standard_normal(shape)
-
-    return {
-        name: draw(shape, rng, array, tied=False) if isinstance(shape, dict) else array(numbers(shape))
-        for name, shape in shapes.items()
-    }
-
-
 def run(case: Case, array: Callable[[np.ndarray], Any], package: Any = cb) -> tuple[dict[str, Any], dict[str, Any]]:
     """Inputs, and output and gradients, of a case: the same numbers for every library. The gradient comes twice."""
-    rng = np.random.default_rng(0)
-    inputs = draw(case.shapes, rng, array, case.tied)
+    inputs = converted(case.row.sample((2, 6, 5, 4), tied=case.tied), array)
     cupy_standin.syncs.clear()
     cupy_standin.uploads.clear()
-    out, backward = attrgetter(case.op)(package)(**inputs, **case.options)
+    out, backward = case.row.op(package)(**inputs, **case.options)
     before = [*cupy_standin.syncs, *cupy_standin.uploads]
-    d_out = array(rng.standard_normal(out.shape))
+    d_out = array(np.random.default_rng(1).standard_normal(out.shape))
     cupy_standin.uploads.clear()
     result = {"out": out, "gradients": backward(d_out), "once more": backward(d_out)}
     transfers = before + cupy_standin.syncs + cupy_standin.uploads

@@ -1,6 +1,6 @@
 """Every operation and the block against PyTorch's autograd, in float64, to 1e-12 of the largest entry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,20 +9,17 @@ import pytest
 import torch
 from support import (
     OPERATIONS,
-    Shape,
     as_tuple,
     deviation,
     random_params,
-    torch_channel,
-    torch_channel_map,
     torch_gradients,
-    torch_spatial,
-    torch_spatial_map,
 )
 from torch.nn import functional as F
 
 import cbam_np as cb
 from cbam_np import ops
+from cbam_np.reference import in_pytorch
+from cbam_np.reference.operations import Shape
 
 SHAPES: list[Shape] = [
     (2, 3, 5, 7),
@@ -38,13 +35,13 @@ SHAPES: list[Shape] = [
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_output_and_every_gradient_equal_autograd(name: str, shape: Shape) -> None:
     rng = np.random.default_rng(sum(shape))
-    op, oracle, _ = case = OPERATIONS[name]
+    case = OPERATIONS[name]
     inputs = case.inputs(shape, rng)
-    out, backward = op(*inputs)
-    assert deviation(out, oracle(*map(torch.tensor, inputs)).numpy()) < 1e-12
+    out, backward = case.op(*inputs)
+    assert deviation(out, case.oracle(*map(torch.tensor, inputs)).numpy()) < 1e-12
     for _ in range(3):
         d_out = rng.normal(size=out.shape)
-        got, expected = as_tuple(backward(d_out)), torch_gradients(oracle, inputs, d_out)
+        got, expected = as_tuple(backward(d_out)), torch_gradients(case.oracle, inputs, d_out)
         for d_got, d_expected in zip(got[: len(expected)], expected, strict=True):
             assert deviation(d_got, d_expected) < 1e-12
         assert all(d is None for d in got[len(expected) :])  # biases that were not given
@@ -53,10 +50,10 @@ def test_output_and_every_gradient_equal_autograd(name: str, shape: Shape) -> No
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_empty_batch_gives_empty_features_and_zero_gradients_of_the_weights(name: str) -> None:
     rng = np.random.default_rng(0)
-    op, oracle, _ = case = OPERATIONS[name]
+    case = OPERATIONS[name]
     inputs = case.inputs((0, 3, 5, 4), rng)
-    out, backward = op(*inputs)
-    assert out.shape == oracle(*map(torch.tensor, inputs)).shape
+    out, backward = case.op(*inputs)
+    assert out.shape == case.oracle(*map(torch.tensor, inputs)).shape
     assert out.size == 0
     for x, d_x in zip(inputs, as_tuple(backward(np.zeros(out.shape))), strict=False):
         np.testing.assert_array_equal(d_x, np.zeros(x.shape), strict=True)
@@ -159,6 +156,22 @@ def assert_each_path_is_there(total: np.ndarray, paths: Paths) -> None:
         assert deviation(total - others, path) < 1e-8, name
 
 
+# The block in PyTorch with an argument for each use of F and of the weights, so that autograd can tell the paths apart.
+
+Weights = Sequence[torch.Tensor]
+
+
+def channel_map_by_path(f_avg: torch.Tensor, f_max: torch.Tensor, w_avg: Weights, w_max: Weights) -> torch.Tensor:
+    by_average = in_pytorch.mlp(in_pytorch.avg_pool_over_space(f_avg), *w_avg)
+    by_maximum = in_pytorch.mlp(in_pytorch.max_pool_over_space(f_max), *w_max)
+    return torch.sigmoid(by_average + by_maximum)[:, :, None, None]
+
+
+def spatial_map_by_path(f1_avg: torch.Tensor, f1_max: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    pooled = in_pytorch.avg_pool_over_channels(f1_avg), in_pytorch.max_pool_over_channels(f1_max)
+    return torch.sigmoid(in_pytorch.conv2d(torch.cat(pooled, dim=1), kernel))
+
+
 def gradients_by_path(out: torch.Tensor, leaves: dict[str, torch.Tensor], d_out: np.ndarray) -> Paths:
     gradients = torch.autograd.grad(out, list(leaves.values()), torch.tensor(d_out))
     return {name: gradient.numpy() for name, gradient in zip(leaves, gradients, strict=True)}
@@ -178,13 +191,13 @@ def test_each_path_to_f_in_channel_map_and_channel_attention(seed: int) -> None:
     m_c, backward = cb.channel_map(f, channel_params)
     d_m_c = rng.normal(size=m_c.shape)
     uses = copies(f, "average", "maximum")
-    paths = gradients_by_path(torch_channel_map(uses["average"], uses["maximum"], w, w), uses, d_m_c)
+    paths = gradients_by_path(channel_map_by_path(uses["average"], uses["maximum"], w, w), uses, d_m_c)
     assert_each_path_is_there(backward(d_m_c)[0], paths)
 
     f1, backward = cb.channel_attention(f, channel_params)
     d_f1 = rng.normal(size=f1.shape)
     uses = copies(f, "feature", "average", "maximum")
-    paths = gradients_by_path(torch_channel(uses["feature"], uses["average"], uses["maximum"], w, w), uses, d_f1)
+    paths = gradients_by_path(uses["feature"] * channel_map_by_path(uses["average"], uses["maximum"], w, w), uses, d_f1)
     assert_each_path_is_there(backward(d_f1)[0], paths)
 
 
@@ -197,13 +210,15 @@ def test_each_path_to_f1_in_spatial_map_and_spatial_attention(seed: int) -> None
     m_s, backward = cb.spatial_map(f1, params)
     d_m_s = rng.normal(size=m_s.shape)
     uses = copies(f1, "average", "maximum")
-    paths = gradients_by_path(torch_spatial_map(uses["average"], uses["maximum"], kernel), uses, d_m_s)
+    paths = gradients_by_path(spatial_map_by_path(uses["average"], uses["maximum"], kernel), uses, d_m_s)
     assert_each_path_is_there(backward(d_m_s)[0], paths)
 
     f2, backward = cb.spatial_attention(f1, params)
     d_f2 = rng.normal(size=f2.shape)
     uses = copies(f1, "feature", "average", "maximum")
-    paths = gradients_by_path(torch_spatial(uses["feature"], uses["average"], uses["maximum"], kernel), uses, d_f2)
+    paths = gradients_by_path(
+        uses["feature"] * spatial_map_by_path(uses["average"], uses["maximum"], kernel), uses, d_f2
+    )
     assert_each_path_is_there(backward(d_f2)[0], paths)
 
 
@@ -217,9 +232,9 @@ def test_each_of_the_nine_paths_to_f_in_cbam(seed: int) -> None:
     f2, backward = cb.cbam(f, params)
     d_f2 = rng.normal(size=f2.shape)
     uses = {name: copies(f, "feature", "average", "maximum") for name in ("feature", "average", "maximum")}
-    f1 = [torch_channel(use["feature"], use["average"], use["maximum"], w, w) for use in uses.values()]
+    f1 = [use["feature"] * channel_map_by_path(use["average"], use["maximum"], w, w) for use in uses.values()]
     leaves = {f"spatial {s}, channel {c}": leaf for s, use in uses.items() for c, leaf in use.items()}
-    paths = gradients_by_path(torch_spatial(f1[0], f1[1], f1[2], kernel), leaves, d_f2)
+    paths = gradients_by_path(f1[0] * spatial_map_by_path(f1[1], f1[2], kernel), leaves, d_f2)
     assert_each_path_is_there(backward(d_f2)[0], paths)
 
 
@@ -235,7 +250,7 @@ def test_each_of_the_two_paths_to_the_weights_of_the_shared_mlp(name: str) -> No
         {key: torch.tensor(params[f"channel.{key}"], requires_grad=True) for key in order} for _ in range(2)
     )
     f_torch = torch.tensor(f)
-    out = torch_channel_map(f_torch, f_torch, tuple(by_average.values()), tuple(by_maximum.values()))
+    out = channel_map_by_path(f_torch, f_torch, tuple(by_average.values()), tuple(by_maximum.values()))
     paths = gradients_by_path(out, {"average": by_average[name], "maximum": by_maximum[name]}, d_m_c)
     assert_each_path_is_there(backward(d_m_c)[1][f"channel.{name}"], paths)
 
@@ -262,10 +277,10 @@ def test_with_the_kernel_zero_only_the_feature_path_of_spatial_attention_is_left
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_float32_stays_float32_and_agrees_with_float64(name: str) -> None:
     rng = np.random.default_rng(8)
-    op, _, _ = case = OPERATIONS[name]
+    case = OPERATIONS[name]
     inputs = [x.astype("float32") for x in case.inputs((3, 8, 9, 10), rng)]
-    out, backward = op(*inputs)
-    wide, wide_backward = op(*[x.astype("float64") for x in inputs])
+    out, backward = case.op(*inputs)
+    wide, wide_backward = case.op(*[x.astype("float64") for x in inputs])
     d_out = rng.normal(size=out.shape).astype("float32")
     got = out, *as_tuple(backward(d_out))
     expected = wide, *as_tuple(wide_backward(d_out.astype("float64")))
@@ -283,10 +298,10 @@ def test_float32_mean_over_2048_channels_agrees_with_float64() -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_float16_stays_float16_and_is_near_float64(name: str) -> None:
     rng = np.random.default_rng(10)
-    op, _, _ = case = OPERATIONS[name]
+    case = OPERATIONS[name]
     inputs = [(x / 4).astype("float16") for x in case.inputs((3, 4, 5, 6), rng)]
-    out, backward = op(*inputs)
-    wide, wide_backward = op(*[x.astype("float64") for x in inputs])
+    out, backward = case.op(*inputs)
+    wide, wide_backward = case.op(*[x.astype("float64") for x in inputs])
     d_out = rng.normal(size=out.shape).astype("float16")
     got = out, *as_tuple(backward(d_out))
     expected = wide, *as_tuple(wide_backward(d_out.astype("float64")))

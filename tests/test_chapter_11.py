@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from test_notebook_tool import build
 
-from cbam_np.arrays import namespace
 from cbam_np.checking import cupy_standin
 from cbam_np.course import chapter_11 as course
+from cbam_np.inputs import namespace
 
 CHAPTER = Path(__file__).parents[1] / "notebooks" / "11_numpy_to_cupy.py"
 

@@ -35,7 +35,7 @@ MISTAKES = {
         "ops/gating.py",
         "d_f = m * d_out",
         "import numpy as np; d_f = m * d_out * np.ones(f.shape[2:])",
-        "gate, channels",
+        "gate by M_c",
     ),
     "np.asarray": Mistake(
         "ops/pooling.py",

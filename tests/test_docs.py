@@ -28,7 +28,16 @@ import cbam_np.ops
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "reference").glob("*.md"))
 EXAMPLE = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-MODULES = "arrays", "reference.cost", "reference.formulas", "checking.thorough", "reference.loops", "pytorch"
+MODULES = (
+    "arrays",
+    "inputs",
+    "reference.operations",
+    "reference.cost",
+    "reference.formulas",
+    "checking.thorough",
+    "reference.loops",
+    "pytorch",
+)
 
 
 def text_of(page: Path) -> str:

@@ -1,17 +1,22 @@
 """Every error says which argument, what was expected and what it got."""
 
 import re
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support import OPERATIONS, argument_names, random_params
+from support import OPERATIONS, random_params
 
 import cbam_np as cb
-from cbam_np import ops
+from cbam_np import inputs, ops
+from cbam_np.attention import block, channel, spatial
+from cbam_np.ops import activation, conv, gating, joining, perceptron, pooling
 
 F64 = np.ones((2, 4, 5, 6))
 PARAMS = random_params(4, np.random.default_rng(0))
@@ -24,41 +29,83 @@ def refused(error: type[Exception], message: str, call: Callable[[], Any]) -> No
 
 # What every operation refuses, argument by argument
 
-CASES = [(name, i) for name, case in OPERATIONS.items() for i in range(len(case.shapes(2, 4, 5, 6)))]
+SHAPE = (2, 4, 5, 6)
+CASES = [(name, i) for name, case in OPERATIONS.items() for i in range(len(case.names))]
+MIXABLE = [(operation, i) for operation, i in CASES if len(OPERATIONS[operation].names) > 1]
 
 
 def inputs_and_name(operation: str, i: int) -> tuple[Callable[..., Any], list[Any], str]:
     case = OPERATIONS[operation]
-    inputs: list[Any] = [*case.inputs((2, 4, 5, 6), np.random.default_rng(0))]
-    return case.op, inputs, argument_names(case.op)[i]
+    given: list[Any] = [*case.inputs(SHAPE)]
+    return case.op, given, case.names[i]
+
+
+NOT_ARRAYS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "list": (lambda x: x.tolist(), "expected an array (NumPy, CuPy, ...), got list"),
+    "int64": (
+        lambda x: x.astype("int64"),
+        'expected floating point, got numpy int64 on cpu; cast it first: {}.astype("float32")',
+    ),
+    "bool": (
+        lambda x: x.astype("bool"),
+        'expected floating point, got numpy bool on cpu; cast it first: {}.astype("float32")',
+    ),
+    "torch int64": (
+        lambda x: torch.ones(x.shape, dtype=torch.int64),
+        "expected floating point, got torch int64 on cpu; cast it first: {}.to(torch.float32)",
+    ),
+    "matrix": (
+        lambda x: np.asmatrix(x.reshape(-1, x.shape[-1])),
+        "expected a plain array, got numpy.matrix; take np.asarray({})",
+    ),
+    "masked array": (np.ma.array, "expected a plain array, got numpy.MaskedArray; take np.asarray({})"),
+    "big-endian": (
+        lambda x: x.astype(">f8"),
+        "expected this machine's byte order, got dtype '>f8'; {}.astype(\"float64\") has it",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("what", NOT_ARRAYS)
+@pytest.mark.parametrize(("operation", "i"), CASES)
+def test_what_is_no_plain_array_of_floats_is_refused(operation: str, i: int, what: str) -> None:
+    op, inputs, name = inputs_and_name(operation, i)
+    convert, message = NOT_ARRAYS[what]
+    inputs[i] = convert(inputs[i])
+    refused(TypeError, f"{name}: {message.format(name)}", lambda: op(*inputs))
 
 
 @pytest.mark.parametrize(("operation", "i"), CASES)
-def test_lists_are_refused(operation: str, i: int) -> None:
+def test_none_in_place_of_an_array_is_refused_or_leaves_out_a_bias(operation: str, i: int) -> None:
     op, inputs, name = inputs_and_name(operation, i)
-    inputs[i] = inputs[i].tolist()
-    refused(TypeError, f"{name}: expected an array (NumPy, CuPy, ...), got list", lambda: op(*inputs))
+    inputs[i] = None
+    if name.split(".")[-1] in ("b1", "b2", "bias"):
+        op(*inputs)
+    elif "." in name:
+        refused(ValueError, f"params: expected the key {name!r}", lambda: op(*inputs))
+    else:
+        refused(TypeError, f"{name}: expected an array (NumPy, CuPy, ...), got NoneType", lambda: op(*inputs))
 
 
-@pytest.mark.parametrize("dtype", ["int64", "bool"])
 @pytest.mark.parametrize(("operation", "i"), CASES)
-def test_integers_and_booleans_are_refused(operation: str, i: int, dtype: str) -> None:
-    op, inputs, name = inputs_and_name(operation, i)
-    inputs[i] = inputs[i].astype(dtype)
-    message = f"{name}: expected floating point, got numpy {dtype} on cpu; cast it first"
-    refused(TypeError, message, lambda: op(*inputs))
-
-
-MIXABLE = [(operation, i) for operation, i in CASES if len(OPERATIONS[operation].shapes(2, 4, 5, 6)) > 1]
+def test_one_number_in_place_of_an_array_is_refused(operation: str, i: int) -> None:
+    op, inputs, _ = inputs_and_name(operation, i)
+    if OPERATIONS[operation].row.formula in ("(5)", "(6) (10)") and len(inputs) == 1:
+        return  # relu and sigmoid take any shape
+    inputs[i] = np.array(0.5)
+    with pytest.raises(ValueError, match=r"expected .*, got "):
+        op(*inputs)
 
 
 @pytest.mark.parametrize(("operation", "i"), MIXABLE)
 def test_two_float_dtypes_are_refused(operation: str, i: int) -> None:
     op, inputs, name = inputs_and_name(operation, i)
     inputs[i] = inputs[i].astype("float32")
-    with pytest.raises(TypeError, match="expected arrays of one library, dtype and device, got ") as error:
+    with pytest.raises(TypeError, match=r"; cast it: .*\.astype\(") as error:
         op(*inputs)
-    assert f"{name}: numpy float32 on cpu" in str(error.value)
+    assert name in str(error.value)
+    assert "numpy float32 on cpu" in str(error.value)
     assert "numpy float64 on cpu" in str(error.value)
 
 
@@ -66,52 +113,62 @@ def test_two_float_dtypes_are_refused(operation: str, i: int) -> None:
 def test_two_libraries_are_refused(operation: str, i: int) -> None:
     op, inputs, name = inputs_and_name(operation, i)
     inputs[i] = torch.tensor(inputs[i])
-    with pytest.raises(TypeError, match="expected arrays of one library, dtype and device, got ") as error:
+    with pytest.raises(TypeError, match=r"; move one of them: cbam_np\.asarray\(") as error:
         op(*inputs)
-    assert f"{name}: torch float64 on cpu" in str(error.value)
+    assert name in str(error.value)
+    assert "torch float64 on cpu" in str(error.value)
     assert "numpy float64 on cpu" in str(error.value)
 
 
 def test_two_devices_are_refused() -> None:
     f = torch.ones(2, 4, 5, 6, dtype=torch.float64)
     params = {key: torch.tensor(value, device="meta") for key, value in PARAMS.items()}
-    message = "got f: torch float64 on cpu and channel.w1: torch float64 on meta"
+    message = "f: expected the library, dtype and device of channel.w1, torch float64 on meta, got torch float64 on cpu"
     refused(TypeError, message, lambda: cb.cbam(f, params))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_upstream_gradient_that_does_not_fit_the_output_is_refused(operation: str) -> None:
     case = OPERATIONS[operation]
-    out, backward = case.op(*case.inputs((3, 4, 5, 6), np.random.default_rng(0)))
+    out, backward = case.op(*case.inputs((2, 4, 5, 7)))
     shape = out.shape
     ones = np.ones(shape)
     for wrong in (ones[None], ones[..., :0], ones[:1], np.swapaxes(ones, 0, 1), np.ones(())):
         refused(ValueError, f"d_out: expected shape {shape}, got {wrong.shape}", partial(backward, wrong))
-    refused(TypeError, "d_out: numpy float32 on cpu", lambda: backward(ones.astype("float32")))
-    refused(TypeError, "d_out: torch float64 on cpu", lambda: backward(torch.tensor(ones)))
+    expected = "d_out: expected the library, dtype and device of the output, numpy float64 on cpu, got"
+    refused(
+        TypeError,
+        f'{expected} numpy float32 on cpu; cast it: d_out.astype("float64")',
+        lambda: backward(ones.astype("float32")),
+    )
+    refused(
+        TypeError,
+        f'{expected} torch float64 on cpu; move one of them: cbam_np.asarray(d_out, "numpy")',
+        lambda: backward(torch.tensor(ones)),
+    )
     refused(TypeError, "d_out: expected floating point, got numpy int64", lambda: backward(ones.astype(int)))
     refused(TypeError, "d_out: expected an array (NumPy, CuPy, ...), got list", lambda: backward(ones.tolist()))
+    refused(TypeError, "d_out: expected an array (NumPy, CuPy, ...), got NoneType", lambda: backward(None))
 
 
 # Features that are no (N, C, H, W)
 
-FEATURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "avg_pool_over_space": ("f", ops.avg_pool_over_space),
-    "max_pool_over_space": ("f", ops.max_pool_over_space),
-    "avg_pool_over_channels": ("f1", ops.avg_pool_over_channels),
-    "max_pool_over_channels": ("f1", ops.max_pool_over_channels),
-    "gate": ("f", lambda f: ops.gate(np.ones((2, 4, 1, 1)), f)),
-    "concat, a": ("a", lambda a: ops.concat(a, F64)),
-    "concat, b": ("b", lambda b: ops.concat(F64, b)),
-    "conv2d": ("x", lambda x: ops.conv2d(x, np.ones((1, 4, 3, 3)))),
-    "im2col": ("x", lambda x: ops.im2col(x, 3)),
-    "channel_map": ("f", lambda f: cb.channel_map(f, PARAMS)),
-    "channel_attention": ("f", lambda f: cb.channel_attention(f, PARAMS)),
-    "spatial_map": ("f1", lambda f1: cb.spatial_map(f1, PARAMS)),
-    "spatial_attention": ("f1", lambda f1: cb.spatial_attention(f1, PARAMS)),
-    "cbam": ("f", lambda f: cb.cbam(f, PARAMS)),
-    "CBAM": ("f", cb.CBAM(4, 2, dtype="float64")),
-}
+
+def features() -> Iterator[tuple[str, tuple[str, Callable[[Any], Any]]]]:
+    """Every argument of every operation that takes features: its name, and a call with only that argument free."""
+    for name, case in OPERATIONS.items():
+        inputs = case.inputs(SHAPE)
+        for i, x in enumerate(inputs):
+            if x.ndim == 4 and x.shape[0] == SHAPE[0] and x.shape[2:] == SHAPE[2:] and case.names[i] != "m":
+                yield f"{name}, {case.names[i]}", (case.names[i], partial(_with, case.op, inputs, i))
+
+
+def _with(op: Callable[..., Any], inputs: list[Any], i: int, x: Any) -> Any:
+    return op(*inputs[:i], x, *inputs[i + 1 :])
+
+
+FEATURES = dict(features()) | {"CBAM": ("f", cb.CBAM(4, 2, dtype="float64"))}
+FEATURES = {name: case for name, case in FEATURES.items() if not name.startswith(("relu", "sigmoid"))}
 
 
 @pytest.mark.parametrize("operation", FEATURES)
@@ -180,7 +237,7 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     "concat": (lambda: ops.concat(F64, ones(2, 1, 5, 7)), "b: expected shape (2, 1, 5, 6), got (2, 1, 5, 7)"),
     "conv2d, channels": (
         lambda: ops.conv2d(F64, ones(2, 3, 3, 3)),
-        "kernel: expected shape (2, 4, 3, 3), got (2, 3, 3, 3)",
+        "x: expected 3 channels, as kernel (2, 3, 3, 3) has, got 4: (N, C, H, W) = (2, 4, 5, 6)",
     ),
     "conv2d, not square": (
         lambda: ops.conv2d(F64, ones(2, 4, 3, 5)),
@@ -237,24 +294,24 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "cbam, w1 for other channels": (
         lambda: cb.cbam(ones(2, 3, 5, 6), PARAMS),
-        "channel.w1: expected shape (2, 3), got (2, 4)",
+        "f: expected 4 channels, as channel.w1 (2, 4) has, got 3: (N, C, H, W) = (2, 3, 5, 6)",
     ),
     "cbam, w1 with one axis": (
         lambda: cb.cbam(F64, PARAMS | {"channel.w1": ones(2)}),
-        "channel.w1: expected shape (2, 4), got (2,)",
+        "channel.w1: expected (C/r, C) with at least one hidden unit, got (2,)",
     ),
     "cbam, w2": (lambda: cb.cbam(F64, PARAMS | {"channel.w2": ones(2, 4)}), "w2: expected shape (4, 2), got (2, 4)"),
     "cbam, kernel for one map": (
         lambda: cb.cbam(F64, PARAMS | {"spatial.kernel": ones(1, 1, 7, 7)}),
-        "spatial.kernel: expected shape (1, 2, 7, 7), got (1, 1, 7, 7)",
+        "spatial.kernel: expected (1, 2, k, k), k odd so that a window has a centre, got (1, 1, 7, 7)",
     ),
     "cbam, kernel for two gates": (
         lambda: cb.cbam(F64, PARAMS | {"spatial.kernel": ones(2, 2, 7, 7)}),
-        "spatial.kernel: expected shape (1, 2, 7, 7), got (2, 2, 7, 7)",
+        "spatial.kernel: expected (1, 2, k, k), k odd so that a window has a centre, got (2, 2, 7, 7)",
     ),
     "cbam, even kernel": (
         lambda: cb.cbam(F64, PARAMS | {"spatial.kernel": ones(1, 2, 8, 8)}),
-        "kernel: expected an odd size k×k, so that a window has a centre, got (1, 2, 8, 8)",
+        "spatial.kernel: expected (1, 2, k, k), k odd so that a window has a centre, got (1, 2, 8, 8)",
     ),
     "cbam, bias": (lambda: cb.cbam(F64, PARAMS | {"spatial.bias": ones(2)}), "bias: expected shape (1,), got (2,)"),
     "cbam, missing key": (
@@ -267,11 +324,32 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "cbam, unknown key": (
         lambda: cb.cbam(F64, PARAMS | {"channel.w3": ones(4)}),
-        "params: expected keys among ['channel.w1', 'channel.w2', 'channel.b1', 'channel.b2'], got 'channel.w3'",
+        "'spatial.kernel', 'spatial.bias'], got 'channel.w3'; do you mean 'channel.w2'?",
     ),
     "cbam, misspelt bias": (
         lambda: cb.cbam(F64, PARAMS | {"spatial.b": ones(1)}),
-        "params: expected keys among ['spatial.kernel', 'spatial.bias'], got 'spatial.b'",
+        "got 'spatial.b'; do you mean 'spatial.bias'?",
+    ),
+    "cbam, another key": (lambda: cb.cbam(F64, {**PARAMS, 3: ones(1)}), "'spatial.bias'], got 3"),  # type: ignore[dict-item]
+    "cbam, channels last": (
+        lambda: cb.cbam(ones(2, 5, 6, 4), PARAMS),
+        "f: expected 4 channels, as channel.w1 (2, 4) has, got 5: (N, C, H, W) = (2, 5, 6, 4); are the channels last? "
+        "np.moveaxis(f, -1, 1) makes (N, H, W, C) to (N, C, H, W)",
+    ),
+    "conv2d, one bias for two channels": (
+        lambda: ops.conv2d(F64, ones(2, 4, 3, 3), ones(1)),
+        "bias: expected shape (2,), got (1,)",
+    ),
+    "mlp, w1 with three axes": (lambda: ops.mlp(ones(2, 4), ones(1, 2, 4), ones(4, 2)), "w1: expected (hidden, C)"),
+    "mlp, x with three axes": (lambda: ops.mlp(ones(1, 2, 4), ones(2, 4), ones(4, 2)), "w1: expected (hidden, C)"),
+    "col2im, four axes": (lambda: ops.col2im(ones(1, 2, 36, 12), (5, 6), 3), "columns: expected (N, C·9, 12)"),
+    "ties None": (
+        lambda: ops.max_pool_over_space(F64, ties=None),  # type: ignore[arg-type]
+        'ties: expected "first" or "split", got None',
+    ),
+    "ties misspelt, in the block": (
+        lambda: cb.cbam(F64, PARAMS, "frist"),  # type: ignore[arg-type]
+        'ties: expected "first" or "split", got \'frist\'',
     ),
 }
 
@@ -313,6 +391,8 @@ SIZES: dict[str, tuple[dict[str, Any], str]] = {
         "dtype: expected float64, float32 or float16, got 'bfloat16'",
     ),
     "dtype None": ({"channels": 64, "dtype": None}, "dtype: expected float64, float32 or float16, got None"),
+    "seed True": ({"channels": 64, "seed": True}, "seed: expected an integer of at least 0, got True"),
+    "ties": ({"channels": 64, "ties": "frist"}, 'ties: expected "first" or "split", got \'frist\''),
     "dtype complex": (
         {"channels": 64, "dtype": complex},
         "dtype: expected float64, float32 or float16, got <class 'complex'>",
@@ -341,17 +421,97 @@ def test_backward_before_forward_is_refused() -> None:
 
 def test_the_class_refuses_what_the_function_refuses() -> None:
     block = cb.CBAM(4, 2)
-    message = "got f: numpy float64 on cpu and channel.w1: numpy float32 on cpu"
-    refused(TypeError, message, lambda: block(F64))
-    refused(
-        TypeError,
-        "got f: torch float32 on cpu and channel.w1: numpy float32 on cpu",
-        lambda: block(torch.ones(2, 4, 5, 6)),
+    message = (
+        "f: expected the library, dtype and device of channel.w1, numpy float32 on cpu, got numpy float64 on cpu; "
     )
+    refused(TypeError, message + 'cast it: f.astype("float32")', lambda: block(F64))
+    message = (
+        "f: expected the library, dtype and device of channel.w1, numpy float32 on cpu, got torch float32 on cpu; "
+    )
+    advice = 'move one of them: cbam_np.asarray(f, "numpy"), or block.to("torch")'
+    refused(TypeError, message + advice, lambda: block(torch.ones(2, 4, 5, 6)))
+    advice = "f: expected 4 channels, as channel.w1 (2, 4) has, got 3: (N, C, H, W) = (2, 3, 5, 6)"
+    refused(ValueError, advice, lambda: block(ones(2, 3, 5, 6).astype("float32")))
     block(F64.astype("float32"))
     refused(
         ValueError,
         "d_out: expected shape (2, 4, 5, 6), got (2, 4, 6, 5)",
         lambda: block.backward(ones(2, 4, 6, 5).astype("float32")),
     )
-    refused(TypeError, "d_out: numpy float64 on cpu", lambda: block.backward(F64))
+    refused(TypeError, 'got numpy float64 on cpu; cast it: d_out.astype("float32")', lambda: block.backward(F64))
+
+
+def test_params_and_maps_of_another_kind_are_refused() -> None:
+    refused(TypeError, "params: expected a dict of arrays, got list", lambda: cb.cbam(F64, list(PARAMS.values())))  # type: ignore[arg-type]
+    wrong: list[Any] = [3, [], "channel"]
+    for maps in wrong:
+        message = f"maps: expected a dict to store the maps in, or None, got {type(maps).__name__}"
+        refused(TypeError, message, lambda maps=maps: cb.cbam(F64, PARAMS, maps=maps))  # type: ignore[misc]
+
+
+def test_numpy_integers_are_integers() -> None:
+    block = cb.CBAM(np.int64(4), np.int32(2), np.uint8(3), seed=np.int64(5))  # type: ignore[arg-type]
+    assert {key: w.shape for key, w in block.params.items()} == {
+        "channel.w1": (2, 4),
+        "channel.w2": (4, 2),
+        "spatial.kernel": (1, 2, 3, 3),
+    }
+    assert ops.conv2d(F64, ones(2, 4, 3, 3), stride=np.int64(2))[0].shape == (2, 2, 3, 3)  # type: ignore[arg-type]
+
+
+def test_a_memory_mapped_array_is_an_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", F64)
+    assert cb.cbam(np.load(tmp_path / "f.npy", mmap_mode="r"), PARAMS)[0].shape == F64.shape
+
+
+# The door
+
+
+def test_the_block_asks_once_forward_and_once_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts get arrays that are right by construction: asking each of them took a third of the time."""
+    asked: list[str] = []
+    for name in ("namespace", "check_gradient"):
+        monkeypatch.setattr(inputs, name, partial(_noted, asked, name, getattr(inputs, name)))
+    for module in (activation, conv, gating, joining, perceptron, pooling, channel, spatial, block):
+        if hasattr(module, "namespace"):
+            monkeypatch.setattr(module, "namespace", partial(_noted, asked, "namespace", module.namespace))
+    _, backward = cb.cbam(F64, PARAMS)
+    assert asked == ["namespace"]
+    backward(F64)
+    assert asked == ["namespace", "check_gradient"]
+    ops.relu(F64)
+    assert asked == ["namespace", "check_gradient", "namespace"]
+
+
+def _noted(notes: list[str], name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    notes.append(name)
+    return function(*args, **kwargs)
+
+
+def test_an_error_inside_leaves_the_door_shut() -> None:
+    with pytest.raises(ValueError, match="no such thing"):
+        _fails(F64)
+    refused(TypeError, "z: expected an array (NumPy, CuPy, ...), got list", lambda: ops.relu([1.0]))
+
+
+@inputs.checked(lambda z: None)
+def _fails(z: Any) -> Any:
+    raise ValueError("no such thing")
+
+
+def test_another_thread_has_a_door_of_its_own() -> None:
+    with ThreadPoolExecutor() as pool:
+
+        @inputs.checked(lambda z: None)
+        def outer(z: Any) -> Any:
+            return pool.submit(ops.relu, z).result()
+
+        refused(TypeError, "z: expected an array (NumPy, CuPy, ...), got list", lambda: outer([1.0]))
+
+
+def test_a_backward_keeps_no_output_alive() -> None:
+    out, backward = ops.avg_pool_over_channels(F64)
+    alive = weakref.ref(out)
+    del out
+    assert alive() is None
+    assert backward(ones(2, 1, 5, 6)).shape == F64.shape

@@ -63,10 +63,10 @@ def test_the_gradient_is_tested(formula: Formula) -> None:
     assert node is not None
     tree = ast.parse((ROOT / node["file"]).read_text(encoding="utf-8"))
     assert node["function"] in {item.name for item in tree.body if isinstance(item, ast.FunctionDef)}
-    assert formula.number in formula_numbers(node["case"])
-    tested = OPERATIONS[node["case"]].op
-    first = formula.functions[0].rsplit(".", maxsplit=1)[1]
-    assert first in {tested.__name__, node["case"].split(" ")[0]}
+    row = OPERATIONS[node["case"]].row
+    first, *_, last = (*formula_numbers(row.formula), *formula_numbers(row.formula))  # "(5)" or "(3)-(6)"
+    assert first <= formula.number <= last
+    assert formula.functions[0].rsplit(".", maxsplit=1)[1] == row.function.rsplit(".", maxsplit=1)[-1]
 
 
 @each

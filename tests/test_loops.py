@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from support import Shape, deviation, random_params
+from support import deviation, random_params
 
 import cbam_np as cb
 from cbam_np import ops
 from cbam_np.reference.loops import cbam_loops, conv2d_loops
+from cbam_np.reference.operations import Shape
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 3, 5), (1, 3, 8, 2), (3, 5, 1, 1), (2, 1, 4, 3), (0, 2, 3, 4)], ids=str)

@@ -102,11 +102,11 @@ def test_any_layout_gives_what_a_contiguous_copy_gives(
 def test_backward_belongs_to_its_own_forward(name: str) -> None:
     """Another call in between, of either direction, leaves a backward as it was: nothing is kept outside it."""
     rng = np.random.default_rng(0)
-    op, _, _ = case = OPERATIONS[name]
-    out, backward = op(*case.inputs((2, 3, 5, 4), rng))
+    case = OPERATIONS[name]
+    out, backward = case.op(*case.inputs((2, 3, 5, 4), rng))
     d_out = rng.normal(size=out.shape)
     before = as_tuple(backward(d_out))
-    other, other_backward = op(*case.inputs((2, 3, 5, 4), rng))
+    other, other_backward = case.op(*case.inputs((2, 3, 5, 4), rng))
     other_backward(rng.normal(size=other.shape))
     backward(rng.normal(size=out.shape))
     for first, second in zip(before, as_tuple(backward(d_out)), strict=True):
@@ -116,8 +116,8 @@ def test_backward_belongs_to_its_own_forward(name: str) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_backward_is_linear_in_the_upstream_gradient(name: str) -> None:
     rng = np.random.default_rng(1)
-    op, _, _ = case = OPERATIONS[name]
-    out, backward = op(*case.inputs((2, 3, 5, 4), rng))
+    case = OPERATIONS[name]
+    out, backward = case.op(*case.inputs((2, 3, 5, 4), rng))
     a, b = rng.normal(size=out.shape), rng.normal(size=out.shape)
     parts: list[tuple[Any, ...]] = [as_tuple(backward(d)) for d in (a, b, 2 * a - 3 * b)]
     for from_a, from_b, from_both in zip(*parts, strict=True):

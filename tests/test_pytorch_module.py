@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from support import Shape, deviation
+from support import deviation
 
 import cbam_np as cb
 from cbam_np.pytorch import CBAM as TorchCBAM
 from cbam_np.pytorch import from_arrays, to_arrays
+from cbam_np.reference.operations import Shape
 
 SHAPES: list[Shape] = [(2, 6, 5, 7), (3, 5, 1, 1), (4, 1, 2, 9), (1, 17, 8, 3)]
 KEYS = ["channel.w1", "channel.w2", "spatial.kernel"]

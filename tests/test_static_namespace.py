@@ -13,7 +13,7 @@ FORMULAS = sorted([*ROOT.glob("ops/*.py"), ROOT / "attention/channel.py", ROOT /
 
 # What a formula may use besides xp. None of it touches the entries of an array: no float(), no sum(), no np.
 IMPORTS = {
-    "array_api_compat": {"device"},
+    "array_api_compat": {"array_namespace", "device", "is_cupy_array", "is_numpy_array"},
     "collections.abc": None,
     "functools": {"reduce", "partial"},
     "itertools": None,

@@ -6,24 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import (
-    CHANNEL,
-    SPATIAL,
-    deviation,
-    random_params,
-    torch_cbam,
-    torch_channel,
-    torch_gradients,
-    torch_max_over_channels,
-    torch_max_over_space,
-    torch_spatial,
-)
+from support import deviation, random_params, torch_gradients
 from torch.nn import functional as F
 
 import cbam_np as cb
 from cbam_np import ops
-from cbam_np.ops.pooling import Ties
+from cbam_np.inputs import Ties
+from cbam_np.reference import in_pytorch
 
+CHANNEL = ("channel.w1", "channel.w2")
 TIES: list[Ties] = ["first", "split"]
 SHAPE = (3, 4, 5, 6)
 
@@ -53,8 +44,8 @@ TIED = [few_values, all_equal, dead_channels, equal_channels]
 
 
 POOLS: dict[str, tuple[Any, Any]] = {
-    "over space (4)": (ops.max_pool_over_space, torch_max_over_space),
-    "over channels (9)": (ops.max_pool_over_channels, torch_max_over_channels),
+    "over space (4)": (ops.max_pool_over_space, in_pytorch.max_pool_over_space),
+    "over channels (9)": (ops.max_pool_over_channels, in_pytorch.max_pool_over_channels),
 }
 
 
@@ -93,24 +84,6 @@ def test_first_is_what_adaptive_max_pool2d_does(tied: Callable[[np.random.Genera
     np.testing.assert_array_equal(ops.max_pool_over_space(f)[1](d_out), expected)
 
 
-@pytest.mark.parametrize("tied", [few_values, all_equal, dead_channels])
-@pytest.mark.parametrize("ties", TIES)
-@pytest.mark.parametrize("name", POOLS)
-def test_the_full_gradient_to_every_tied_entry_would_be_noticed(
-    name: str, ties: Ties, tied: Callable[[np.random.Generator], np.ndarray]
-) -> None:
-    """The mistake of several teaching libraries: wherever the entry equals the maximum, pass the gradient on."""
-    rng = np.random.default_rng(4)
-    pool, oracle = POOLS[name]
-    f = tied(rng)
-    largest = pool(f)[0].reshape((3, 4, 1, 1) if name == "over space (4)" else (3, 1, 5, 6))
-    d_out = rng.normal(size=largest.shape)
-    mistaken = np.where(f == largest, d_out, 0)
-    d_out = d_out.reshape(pool(f)[0].shape)
-    (expected,) = torch_gradients(lambda f: oracle(f, ties), [f], d_out)
-    assert deviation(mistaken, expected) > 0.1
-
-
 # Through the block. A tie within a channel of F reaches (4) as it is. A tie between channels reaches (9) in F′ only
 # if the gates are equal, and if they are not exactly equal, rounding decides: w2 = 0 makes every gate 1/2.
 
@@ -127,7 +100,7 @@ def test_channel_attention_with_ties_equals_torch(
     d_f1 = rng.normal(size=SHAPE)
 
     def oracle(f: torch.Tensor, *w: torch.Tensor) -> torch.Tensor:
-        return torch_channel(f, f, f, w, w, ties=ties)
+        return in_pytorch.channel_attention(f, dict(zip(CHANNEL, w, strict=True)), ties)
 
     d_f, grads = backward(d_f1)
     for got, expected in zip((d_f, *grads.values()), torch_gradients(oracle, [f, w1, w2], d_f1), strict=True):
@@ -145,10 +118,10 @@ def test_spatial_attention_with_ties_equals_torch(
     d_f2 = rng.normal(size=SHAPE)
 
     def oracle(f1: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-        return torch_spatial(f1, f1, f1, kernel, ties=ties)
+        return in_pytorch.spatial_attention(f1, {"spatial.kernel": kernel}, ties)
 
     d_f1, grads = backward(d_f2)
-    inputs = [f1, params[SPATIAL[0]]]
+    inputs = [f1, params["spatial.kernel"]]
     for got, expected in zip((d_f1, *grads.values()), torch_gradients(oracle, inputs, d_f2), strict=True):
         assert deviation(got, expected) < 1e-12
 
@@ -163,8 +136,8 @@ def test_cbam_with_ties_equals_torch(ties: Ties, tied: Callable[[np.random.Gener
     _, backward = cb.cbam(f, params, ties)
     d_f2 = rng.normal(size=SHAPE)
 
-    def oracle(f: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-        return torch_cbam(f, w1, w2, kernel, ties=ties)
+    def oracle(f: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        return in_pytorch.cbam(f, dict(zip(params, weights, strict=True)), ties)
 
     d_f, grads = backward(d_f2)
     expected = torch_gradients(oracle, [f, *params.values()], d_f2)

@@ -2,18 +2,40 @@
 
 from copy import copy
 from math import prod
-from numbers import Integral
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from cbam_np.arrays import Array, Backward, Params, asarray, describe
-from cbam_np.attention.channel import channel_attention
-from cbam_np.attention.spatial import spatial_attention
-from cbam_np.ops.pooling import Ties
+from cbam_np.attention.channel import channel_attention, check_channel_shapes
+from cbam_np.attention.spatial import check_spatial_shapes, spatial_attention
+from cbam_np.inputs import (
+    CHANNEL,
+    SPATIAL,
+    Ties,
+    check_integer,
+    check_maps,
+    check_nchw,
+    check_params,
+    check_ties,
+    checked,
+    namespace,
+)
 
 
+def check_block(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
+    """Raise TypeError or ValueError unless these are the inputs of the block."""
+    weights = check_params(params, CHANNEL + SPATIAL)
+    namespace(f=f, **weights)
+    check_nchw("f", f)
+    check_channel_shapes(f, weights)
+    check_spatial_shapes(weights)
+    check_ties(ties)
+    check_maps(maps)
+
+
+@checked(check_block)
 def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> tuple[Array, Backward]:
     """Formulas (1) and (2): channel attention, then spatial attention on its result.
 
@@ -71,14 +93,14 @@ class CBAM:
     ) -> None:
         sizes = ("channels", channels, 1), ("reduction", reduction, 1), ("kernel_size", kernel_size, 1)
         for name, value, least in (*sizes, ("seed", seed, 0)):
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+            check_integer(name, value, least)
         if reduction > channels:
             raise ValueError(f"reduction: expected at most {channels} for channels={channels}, got {reduction}")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size: expected an odd number, so that a window has a centre, got {kernel_size}")
         if dtype is None or dtype not in map(np.dtype, ("float64", "float32", "float16")):
             raise ValueError(f"dtype: expected float64, float32 or float16, got {dtype!r}")
+        check_ties(ties)
         C, hidden, k = channels, channels // reduction, kernel_size
         rng = np.random.default_rng(seed)
 

@@ -1,10 +1,50 @@
 """Channel attention, formulas (3) to (7): which channels matter?"""
 
-from cbam_np.arrays import Array, Backward, Params, check_gradient, check_nchw, check_shape, namespace, select
+from array_api_compat import array_namespace
+
+from cbam_np.arrays import Array, Backward, Params
+from cbam_np.inputs import (
+    CHANNEL,
+    Ties,
+    check_channels,
+    check_maps,
+    check_nchw,
+    check_params,
+    check_shape,
+    check_ties,
+    checked,
+    namespace,
+)
 from cbam_np.ops import avg_pool_over_space, gate, max_pool_over_space, shared_mlp, sigmoid
-from cbam_np.ops.pooling import Ties
 
 
+def check_channel(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
+    """Raise TypeError or ValueError unless these are the inputs of channel attention."""
+    weights = check_params(params, CHANNEL)
+    namespace(f=f, **weights)
+    check_nchw("f", f)
+    check_channel_shapes(f, weights)
+    check_ties(ties)
+    check_maps(maps)
+
+
+def check_channel_shapes(f: Array, weights: Params) -> None:
+    """Raise ValueError unless the weights fit each other, and f (N, C, H, W) fits them."""
+    w1 = weights["channel.w1"]
+    if w1.ndim != 2 or w1.shape[0] == 0:  # without a hidden unit the gate is constant, and nobody would notice
+        raise ValueError(f"channel.w1: expected (C/r, C) with at least one hidden unit, got {tuple(w1.shape)}")
+    hidden, C = w1.shape
+    check_channels("f", f, C, f"as channel.w1 {(hidden, C)} has")
+    for key, shape in ("channel.w2", (C, hidden)), ("channel.b1", (hidden,)), ("channel.b2", (C,)):
+        if key in weights:
+            check_shape(key, weights[key], shape)
+
+
+def _map_inputs(f: Array, params: Params, ties: Ties = "first") -> None:
+    check_channel(f, params, ties)
+
+
+@checked(_map_inputs)
 def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (6), with (3), (4) and (5) inside: one gate in (0, 1) per channel.
 
@@ -19,26 +59,23 @@ def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, 
     params["channel.b1"]: (C/r,), params["channel.b2"]: (C,) -> m_c: (N, C, 1, 1).
     `backward(d_m_c)` returns d_f and a dict of the parameters' gradients. ties: see `max_pool_over_space`.
     """
-    weights = select(params, "channel", required=("w1", "w2"), optional=("b1", "b2"))
-    xp = namespace(f=f, **weights)
-    check_nchw("f", f)
-    check_shape("channel.w1", weights["channel.w1"], (weights["channel.w1"].shape[0], f.shape[1]))
+    xp = array_namespace(f)
     avg_c, avg_backward = avg_pool_over_space(f)
     max_c, max_backward = max_pool_over_space(f, ties)
-    z, mlp_backward = shared_mlp(avg_c, max_c, *weights.values())
+    z, mlp_backward = shared_mlp(avg_c, max_c, *(params.get(key) for key in CHANNEL))
     gates, sigmoid_backward = sigmoid(z)
     m_c = gates[:, :, None, None]
 
     def backward(d_m_c: Array) -> tuple[Array, Params]:
-        check_gradient(d_m_c, m_c)
         d_z = sigmoid_backward(xp.reshape(d_m_c, gates.shape))
         d_avg_c, d_max_c, *d_weights = mlp_backward(d_z)
         d_f = avg_backward(d_avg_c) + max_backward(d_max_c)
-        return d_f, {key: d for key, d in zip(weights, d_weights, strict=True) if d is not None}
+        return d_f, {key: d for key, d in zip(CHANNEL, d_weights, strict=True) if d is not None}
 
     return m_c, backward
 
 
+@checked(check_channel)
 def channel_attention(
     f: Array, params: Params, ties: Ties = "first", maps: Params | None = None
 ) -> tuple[Array, Backward]:

@@ -1,10 +1,47 @@
 """Spatial attention, formulas (8) to (11): which places matter?"""
 
-from cbam_np.arrays import Array, Backward, Params, check_shape, namespace, select
+from cbam_np.arrays import Array, Backward, Params
+from cbam_np.inputs import (
+    SPATIAL,
+    Ties,
+    check_maps,
+    check_nchw,
+    check_params,
+    check_shape,
+    check_ties,
+    checked,
+    namespace,
+)
 from cbam_np.ops import avg_pool_over_channels, concat, conv2d, gate, max_pool_over_channels, sigmoid
-from cbam_np.ops.pooling import Ties
 
 
+def check_spatial(f1: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
+    """Raise TypeError or ValueError unless these are the inputs of spatial attention."""
+    weights = check_params(params, SPATIAL)
+    namespace(f1=f1, **weights)
+    check_nchw("f1", f1)
+    check_spatial_shapes(weights)
+    check_ties(ties)
+    check_maps(maps)
+
+
+def check_spatial_shapes(weights: Params) -> None:
+    """Raise ValueError unless the kernel is one of k×k over two maps, with odd k, and the bias one number."""
+    kernel = weights["spatial.kernel"]
+    k = kernel.shape[-1] if kernel.ndim else 0
+    if tuple(kernel.shape) != (1, 2, k, k) or k % 2 == 0:
+        raise ValueError(
+            f"spatial.kernel: expected (1, 2, k, k), k odd so that a window has a centre, got {tuple(kernel.shape)}"
+        )
+    if "spatial.bias" in weights:
+        check_shape("spatial.bias", weights["spatial.bias"], (1,))
+
+
+def _map_inputs(f1: Array, params: Params, ties: Ties = "first") -> None:
+    check_spatial(f1, params, ties)
+
+
+@checked(_map_inputs)
 def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (10), with (8) and (9) inside: one gate in (0, 1) per pixel.
 
@@ -18,26 +55,22 @@ def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array,
     optional params["spatial.bias"]: (1,) -> m_s: (N, 1, H, W).
     `backward(d_m_s)` returns d_f1 and a dict of the parameters' gradients. ties: see `max_pool_over_channels`.
     """
-    weights = select(params, "spatial", required=("kernel",), optional=("bias",))
-    namespace(f1=f1, **weights)
-    kernel, bias = weights.values()
-    check_shape("spatial.kernel", kernel, (1, 2, kernel.shape[-1], kernel.shape[-1]))
     avg_s, avg_backward = avg_pool_over_channels(f1)
     max_s, max_backward = max_pool_over_channels(f1, ties)
     pooled, concat_backward = concat(avg_s, max_s)
-    z, conv_backward = conv2d(pooled, kernel, bias)
+    z, conv_backward = conv2d(pooled, params["spatial.kernel"], params.get("spatial.bias"))
     m_s, sigmoid_backward = sigmoid(z)
 
     def backward(d_m_s: Array) -> tuple[Array, Params]:
         d_pooled, d_kernel, d_bias = conv_backward(sigmoid_backward(d_m_s))
         d_avg_s, d_max_s = concat_backward(d_pooled)
         d_f1 = avg_backward(d_avg_s) + max_backward(d_max_s)
-        grads = zip(weights, (d_kernel, d_bias), strict=True)
-        return d_f1, {key: d for key, d in grads if d is not None}
+        return d_f1, {key: d for key, d in zip(SPATIAL, (d_kernel, d_bias), strict=True) if d is not None}
 
     return m_s, backward
 
 
+@checked(check_spatial)
 def spatial_attention(
     f1: Array, params: Params, ties: Ties = "first", maps: Params | None = None
 ) -> tuple[Array, Backward]:

@@ -26,6 +26,7 @@ import torch
 
 import cbam_np
 from cbam_np.checking.thorough import gradcheck
+from cbam_np.reference.operations import OPERATIONS, Operation
 
 Op = Callable[..., Any]
 ROOT = Path(cbam_np.__file__).parent
@@ -104,61 +105,27 @@ def load(mutant: Mutant) -> Any:
 
 # the checks
 
-_rng = np.random.default_rng(0)
-
-
-def _normal(*shape: int) -> np.ndarray:
-    return _rng.standard_normal(shape)
-
-
-def _no_ties(*shape: int) -> np.ndarray:
-    """Values in (-2, 2), no two of them and none of them and 0 so close that a difference steps over it."""
-    size = int(np.prod(shape))
-    return (4 * _rng.permutation(size).reshape(shape) + 2.0) / size - 2
-
-
-F = _no_ties(2, 3, 2, 4)
-SMALL_F = _no_ties(2, 3, 1, 4)
-TIED = _rng.integers(1, 4, (2, 3, 4, 5)) / 2.0  # three values: nearly every maximum is attained more than once
+TIED = np.random.default_rng(0).integers(1, 4, (2, 3, 4, 5)) / 2.0  # three values: nearly every maximum is tied
 ONE_TIE = np.array([[[[3.0, 1.0], [0.5, 3.0]], [[3.0, 1.5], [2.0, 2.5]]]])  # of two pixels, and of two channels
-CHANNEL_GATES, PIXEL_GATES = _normal(2, 3, 1, 1), _normal(2, 1, 2, 4)
-ONE_CHANNEL, ANOTHER_CHANNEL = _normal(2, 1, 2, 3), _normal(2, 1, 2, 3)
-COLUMNS = _normal(1, 9, 6)
-IMAGE, KERNEL, BIAS = _normal(2, 2, 3, 4), _normal(3, 2, 3, 3), _normal(3)  # at stride 2 one column is left over
-VECTORS, MORE_VECTORS = _normal(4, 3), _normal(4, 3)
-MLP = _normal(3, 3), _normal(3, 3), _normal(3), _normal(3)  # square: a transposed d_w1 or d_w2 keeps its shape
-# One hidden unit is on for the maxima only, the other for the averages only: else both branches send back the same.
-W1, B1 = np.array([[1.0, 0.7, 0.9], [-0.8, -1.1, -0.6]]), np.array([-1.5, 0.8])
-W2, K = _normal(3, 2), _normal(1, 2, 3, 3)
-CHANNEL = {"channel.w1": W1, "channel.w2": W2, "channel.b1": B1, "channel.b2": _normal(3)}
-SPATIAL = {"spatial.kernel": K, "spatial.bias": _normal(1)}
-BLOCK = {"channel.w1": W1, "channel.w2": W2, "spatial.kernel": K}
+
+
+def _row(row: Operation) -> Callable[[Any], tuple[Any, ...]]:
+    """The operation of a row and sample inputs; in `F` no two entries are so close that a difference steps over one."""
+
+    def of(package: Any) -> tuple[Any, ...]:
+        first, *others = row.sample((3, 4, 3, 5), seed=1).values()
+        rank = np.argsort(np.argsort(first, axis=None)).reshape(first.shape)
+        return row.op(package), 4 * (rank + 0.5) / first.size - 2, *others
+
+    return of
+
 
 # the package -> an operation and its inputs, for gradcheck
-GRADIENTS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "relu": lambda cb: (cb.ops.relu, F[0, 0]),
-    "sigmoid": lambda cb: (cb.ops.sigmoid, F[0, 0]),
-    "avg_pool_over_space": lambda cb: (cb.ops.avg_pool_over_space, F),
-    "max_pool_over_space": lambda cb: (cb.ops.max_pool_over_space, F),
-    "max_pool_over_space, split": lambda cb: (partial(cb.ops.max_pool_over_space, ties="split"), F),
-    "avg_pool_over_channels": lambda cb: (cb.ops.avg_pool_over_channels, F),
-    "max_pool_over_channels": lambda cb: (cb.ops.max_pool_over_channels, F),
+GRADIENTS: dict[str, Callable[[Any], tuple[Any, ...]]] = {row.name: _row(row) for row in OPERATIONS} | {
+    "max_pool_over_space, split": lambda cb: (partial(cb.ops.max_pool_over_space, ties="split"), TIED[:, :, :1, :]),
+    "concat, alike": lambda cb: (cb.ops.concat, TIED[:, :, :2, :3] + 0.1, TIED[:, :, 2:, 2:]),
     "max_pool_over_channels at ties": lambda cb: (cb.ops.max_pool_over_channels, ONE_TIE),
     "max_pool_over_space, split at ties": lambda cb: (partial(cb.ops.max_pool_over_space, ties="split"), ONE_TIE),
-    "concat": lambda cb: (cb.ops.concat, ONE_CHANNEL, ANOTHER_CHANNEL),
-    "im2col": lambda cb: (partial(cb.ops.im2col, k=3, padding=1), F[:1, :2]),
-    "col2im": lambda cb: (partial(cb.ops.col2im, size=(2, 3), k=3, padding=1), COLUMNS),
-    "conv2d": lambda cb: (cb.ops.conv2d, IMAGE, KERNEL, BIAS),
-    "conv2d, stride 2": lambda cb: (partial(cb.ops.conv2d, stride=2), IMAGE, KERNEL, BIAS),
-    "mlp": lambda cb: (cb.ops.mlp, VECTORS, *MLP),
-    "shared_mlp": lambda cb: (cb.ops.shared_mlp, VECTORS, MORE_VECTORS, *MLP),
-    "gate by channel": lambda cb: (cb.ops.gate, CHANNEL_GATES, F),
-    "gate by pixel": lambda cb: (cb.ops.gate, PIXEL_GATES, F),
-    "channel_map": lambda cb: (cb.channel_map, SMALL_F, CHANNEL),
-    "channel_attention": lambda cb: (cb.channel_attention, SMALL_F, CHANNEL),
-    "spatial_map": lambda cb: (cb.spatial_map, SMALL_F, SPATIAL),
-    "spatial_attention": lambda cb: (cb.spatial_attention, SMALL_F, SPATIAL),
-    "cbam": lambda cb: (cb.cbam, SMALL_F, BLOCK),
 }
 
 
@@ -255,7 +222,7 @@ MUTANTS = [
             "prod(x.shape)",
         ),
         (
-            "gate by channel",
+            "gate by M_c",
             "mean for sum",
             "xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims), x.dtype",
             "xp.mean(x, axis=axis, keepdims=keepdims), x.dtype",
@@ -386,38 +353,48 @@ MUTANTS = [
     ),
     *_planted(
         "cbam_np/ops/perceptron.py",
-        ("mlp", "upstream ignored", "check_gradient(d_out, out)", "d_out = 0 * d_out + 1"),
-        ("mlp", "d_w2 zero", "d_out.T @ h", "0 * w2"),
-        ("mlp", "d_w2 transposed", "d_out.T @ h", "h.T @ d_out"),
-        ("mlp", "d_w2 from z, before the ReLU", "d_out.T @ h", "d_out.T @ z"),
-        ("mlp", "d_w1 transposed", "d_z.T @ x", "x.T @ d_z"),
-        ("mlp", "d_w1 averaged over the batch", "d_z.T @ x", "d_z.T @ x / x.shape[0]"),
-        ("mlp", "w2 transposed on the way back", "relu_backward(d_out @ w2)", "relu_backward(d_out @ w2.T)"),
-        ("mlp", "w1 transposed on the way back", "d_z @ w1", "d_z @ w1.T"),
-        ("mlp", "ReLU forgotten on the way back", "relu_backward(d_out @ w2)", "d_out @ w2"),
-        ("mlp", "d_w1 and d_w2 swapped", "return d_x, d_w1, d_w2, d_b1, d_b2", "return d_x, d_w2, d_w1, d_b1, d_b2"),
-        ("mlp", "d_b1 taken after the ReLU", "total(d_z, axis=0)", "total(d_out @ w2, axis=0)"),
-        ("mlp", "d_b2 averaged over the batch", "total(d_out, axis=0)", "total(d_out, axis=0) / d_out.shape[0]"),
-        ("shared_mlp", "upstream ignored", "d_avg_c, *through", "d_z = 0 * d_z + 1\n        d_avg_c, *through"),
-        ("shared_mlp", "weights from the average only", "else a + m for", "else a for"),
-        ("shared_mlp", "weights from the maximum only", "else a + m for", "else m for"),
-        ("shared_mlp", "mean of both branches for their sum", "else a + m for", "else (a + m) / 2 for"),
+        ("mlp, biases", "upstream ignored", "d_w2 = d_out.T @ h", "d_out = 0 * d_out + 1\n        d_w2 = d_out.T @ h"),
+        ("mlp, biases", "d_w2 zero", "d_out.T @ h", "0 * w2"),
+        ("mlp, biases", "d_w2 transposed", "d_out.T @ h", "h.T @ d_out"),
+        ("mlp, biases", "d_w2 from z, before the ReLU", "d_out.T @ h", "d_out.T @ z"),
+        ("mlp, biases", "d_w1 transposed", "d_z.T @ x", "x.T @ d_z"),
+        ("mlp, biases", "d_w1 averaged over the batch", "d_z.T @ x", "d_z.T @ x / x.shape[0]"),
+        ("mlp, biases", "w2 transposed on the way back", "relu_backward(d_out @ w2)", "relu_backward(d_out @ w2.T)"),
+        ("mlp, biases", "w1 transposed on the way back", "d_z @ w1", "d_z @ w1.T"),
+        ("mlp, biases", "ReLU forgotten on the way back", "relu_backward(d_out @ w2)", "d_out @ w2"),
         (
-            "shared_mlp",
+            "mlp, biases",
+            "d_w1 and d_w2 swapped",
+            "return d_x, d_w1, d_w2, d_b1, d_b2",
+            "return d_x, d_w2, d_w1, d_b1, d_b2",
+        ),
+        ("mlp, biases", "d_b1 taken after the ReLU", "total(d_z, axis=0)", "total(d_out @ w2, axis=0)"),
+        (
+            "mlp, biases",
+            "d_b2 averaged over the batch",
+            "total(d_out, axis=0)",
+            "total(d_out, axis=0) / d_out.shape[0]",
+        ),
+        ("shared_mlp, biases", "upstream ignored", "d_avg_c, *through", "d_z = 0 * d_z + 1\n        d_avg_c, *through"),
+        ("shared_mlp, biases", "weights from the average only", "else a + m for", "else a for"),
+        ("shared_mlp, biases", "weights from the maximum only", "else a + m for", "else m for"),
+        ("shared_mlp, biases", "mean of both branches for their sum", "else a + m for", "else (a + m) / 2 for"),
+        (
+            "shared_mlp, biases",
             "bias b2 counted once",
             "return d_avg_c, d_max_c, *d_weights",
             "return d_avg_c, d_max_c, *d_weights[:3], through_avg[3]",
         ),
-        ("shared_mlp", "maximum sent back through the average", "max_backward(d_z)", "avg_backward(d_z)"),
-        ("shared_mlp", "branches swapped", "return d_avg_c, d_max_c,", "return d_max_c, d_avg_c,"),
+        ("shared_mlp, biases", "maximum sent back through the average", "max_backward(d_z)", "avg_backward(d_z)"),
+        ("shared_mlp, biases", "branches swapped", "return d_avg_c, d_max_c,", "return d_max_c, d_avg_c,"),
     ),
     *_planted(
         "cbam_np/ops/conv.py",
         (
             "im2col",
-            "windows read column by column",
-            "v : v + right : stride] for u in range(k) for v in range(k)]",
-            "v : v + right : stride] for v in range(k) for u in range(k)]",
+            "windows read in reverse order",
+            "for window in _windows(H_out, W_out, k, stride)]",
+            "for window in _windows(H_out, W_out, k, stride)[::-1]]",
         ),
         (
             "col2im",
@@ -426,63 +403,98 @@ MUTANTS = [
             "im2col(xp.ones_like(d_x), k, stride, padding)",
         ),
         ("im2col", "upstream ignored", "col2im(d_columns, (H, W)", "col2im(xp.ones_like(d_columns), (H, W)"),
-        ("im2col", "sign of the vertical shift", "slice(k - 1 - u, k - 1 - u + H_padded)", "slice(u, u + H_padded)"),
-        ("im2col", "sign of the horizontal shift", "slice(k - 1 - v, k - 1 - v + W_padded)", "slice(v, v + W_padded)"),
-        ("im2col", "the last window overwrites", "total(xp.stack(slices), axis=0)", "slices[-1]"),
+        (
+            "im2col",
+            "windows added in reverse order",
+            "enumerate(_windows(H_out, W_out, k, stride))",
+            "enumerate(_windows(H_out, W_out, k, stride)[::-1])",
+        ),
+        ("im2col", "the last window overwrites", "*window] += slices", "*window] = slices"),
+        ("im2col", "every window gets the first slice", "+= slices[:, :, i]", "+= slices[:, :, 0]"),
         (
             "im2col",
             "padding cut off wrong by one",
-            "[:, :, padding : padding + H, padding : padding + W]",
-            "[:, :, padding - 1 : padding - 1 + H, padding - 1 : padding - 1 + W]",
+            "    x = x_padded[:, :, p : p + H, p : p + W]",
+            "    x = x_padded[:, :, p - 1 : p - 1 + H, p - 1 : p - 1 + W]",
         ),
         (
-            "conv2d",
+            "conv2d 3×3, bias",
             "upstream ignored",
-            "check_gradient(d_out, out)",
-            "d_out = xp.ones_like(d_out)",
+            "d_out_matrix = xp.reshape(d_out,",
+            "d_out = xp.ones_like(d_out)\n        d_out_matrix = xp.reshape(d_out,",
         ),
-        ("conv2d", "kernel not flipped", "xp.flip(kernel, axis=(2, 3))", "kernel"),
-        ("conv2d", "kernel flipped vertically only", "xp.flip(kernel, axis=(2, 3))", "xp.flip(kernel, axis=(2,))"),
-        ("conv2d", "kernel flipped horizontally only", "xp.flip(kernel, axis=(2, 3))", "xp.flip(kernel, axis=(3,))"),
-        ("conv2d", "kernel transposed too", "(1, 0, 2, 3)", "(1, 0, 3, 2)"),
-        ("conv2d", "input and output channels not swapped", "(1, 0, 2, 3)", "(0, 1, 2, 3)"),
-        ("conv2d", "padding cut off wrong by one", "p : p + H, p : p + W]", "p - 1 : p - 1 + H, p - 1 : p - 1 + W]"),
-        ("conv2d", "padding not cut off in front", "p : p + H, p : p + W]", ":H, :W]"),
-        ("conv2d, stride 2", "stride forgotten", "_spread(d_out, H, W, k, stride, p)", "_spread(d_out, H, W, k, 1, p)"),
+        ("conv2d 3×3, bias", "kernel not flipped", "xp.flip(kernel, axis=(2, 3))", "kernel"),
         (
-            "conv2d, stride 2",
-            "zeros before each row instead of after",
-            "xp.concat([y[:, :, :, None, :], zeros], axis=3)",
-            "xp.concat([zeros, y[:, :, :, None, :]], axis=3)",
+            "conv2d 3×3, bias",
+            "kernel flipped vertically only",
+            "xp.flip(kernel, axis=(2, 3))",
+            "xp.flip(kernel, axis=(2,))",
         ),
         (
-            "conv2d, stride 2",
-            "columns left over put on the wrong side",
-            "_pad(y, k - 1, bottom, k - 1, right)",
-            "_pad(y, k - 1, bottom, right, k - 1)",
+            "conv2d 3×3, bias",
+            "kernel flipped horizontally only",
+            "xp.flip(kernel, axis=(2, 3))",
+            "xp.flip(kernel, axis=(3,))",
+        ),
+        ("conv2d 3×3, bias", "kernel transposed too", "(1, 0, 2, 3)", "(1, 0, 3, 2)"),
+        ("conv2d 3×3, bias", "input and output channels not swapped", "(1, 0, 2, 3)", "(0, 1, 2, 3)"),
+        (
+            "conv2d 3×3, bias",
+            "padding cut off wrong by one",
+            "d_x_padded[:, :, p : p + H, p : p + W]",
+            "d_x_padded[:, :, p - 1 : p - 1 + H, p - 1 : p - 1 + W]",
         ),
         (
-            "conv2d",
+            "conv2d 3×3, bias",
+            "padding not cut off in front",
+            "d_x_padded[:, :, p : p + H, p : p + W]",
+            "d_x_padded[:, :, :H, :W]",
+        ),
+        (
+            "conv2d 3×3, stride 2",
+            "kernel flipped, as at stride 1",
+            "xp.matrix_transpose(K) @ d_out_matrix",
+            "xp.flip(xp.matrix_transpose(K), axis=0) @ d_out_matrix",
+        ),
+        (
+            "conv2d 3×3, stride 2",
+            "input gradient from the first output channel only",
+            "xp.matrix_transpose(K) @ d_out_matrix",
+            "xp.matrix_transpose(K[:1, ...]) @ d_out_matrix[:, :1, :]",
+        ),
+        (
+            "conv2d 3×3, stride 2",
+            "input gradient flipped",
+            "@ d_out_matrix, (H, W), k, stride, p)",
+            "@ d_out_matrix, (H, W), k, stride, p)\n            d_x = xp.flip(d_x, axis=(2, 3))",
+        ),
+        (
+            "conv2d 3×3, bias",
             "rows and columns of d_out mixed up",
             "d_out_matrix = xp.reshape(d_out,",
             "d_out_matrix = xp.reshape(xp.permute_dims(d_out, (0, 1, 3, 2)),",
         ),
-        ("conv2d", "d_kernel from one sample", "d_K = total(", "d_K = (lambda products, axis: products[0])("),
+        ("conv2d 3×3, bias", "d_kernel from one sample", "d_K = total(", "d_K = (lambda products, axis: products[0])("),
         (
-            "conv2d",
+            "conv2d 3×3, bias",
             "d_kernel flipped",
             "xp.reshape(d_K, kernel.shape)",
             "xp.flip(xp.reshape(d_K, kernel.shape), axis=(2, 3))",
         ),
         (
-            "conv2d",
+            "conv2d 3×3, bias",
             "d_kernel with height and width swapped",
             "xp.reshape(d_K, kernel.shape)",
             "xp.permute_dims(xp.reshape(d_K, kernel.shape), (0, 1, 3, 2))",
         ),
-        ("conv2d", "d_bias not summed over the batch", "total(d_out, axis=(0, 2, 3))", "total(d_out, axis=(2, 3))[0]"),
         (
-            "conv2d",
+            "conv2d 3×3, bias",
+            "d_bias not summed over the batch",
+            "total(d_out, axis=(0, 2, 3))",
+            "total(d_out, axis=(2, 3))[0]",
+        ),
+        (
+            "conv2d 3×3, bias",
             "d_bias averaged over the batch",
             "total(d_out, axis=(0, 2, 3))",
             "total(d_out, axis=(0, 2, 3)) / N",
@@ -490,30 +502,35 @@ MUTANTS = [
     ),
     *_planted(
         "cbam_np/ops/joining.py",
-        ("concat", "upstream ignored", "check_gradient(d_out, out)", "d_out = xp.ones_like(d_out)"),
         (
-            "concat",
+            "concat, alike",
+            "upstream ignored",
+            "return d_out[:, :A",
+            "d_out = xp.ones_like(d_out)\n        return d_out[:, :A",
+        ),
+        (
+            "concat, alike",
             "order swapped",
             "d_out[:, :A, ...], d_out[:, A:, ...]",
             "d_out[:, A:, ...], d_out[:, :A, ...]",
         ),
-        ("concat", "both get the first part", "d_out[:, A:, ...]", "d_out[:, :A, ...]"),
-        ("concat", "second part dropped", "d_out[:, A:, ...]", "0 * b"),
+        ("concat, alike", "both get the first part", "d_out[:, A:, ...]", "d_out[:, :A, ...]"),
+        ("concat, alike", "second part dropped", "d_out[:, A:, ...]", "0 * b"),
     ),
     *_planted(
         "cbam_np/ops/gating.py",
-        ("gate by channel", "upstream ignored", "check_gradient(d_out, out)", "d_out = 0 * d_out + 1"),
-        ("gate by channel", "path into the map dropped", "total(d_out * f,", "total(0 * f,"),
-        ("gate by channel", "path into the features dropped", "d_f = m * d_out", "d_f = 0 * f"),
-        ("gate by channel", "features get d_out ungated", "d_f = m * d_out", "d_f = d_out"),
-        ("gate by channel", "features for map", "d_f = m * d_out", "d_f = f * d_out"),
-        ("gate by pixel", "d_m for m", "d_f = m * d_out", "d_f = d_m * d_out"),
-        ("gate by pixel", "output for features in d_m", "total(d_out * f,", "total(d_out * out,"),
-        ("gate by pixel", "features forgotten in d_m", "total(d_out * f,", "total(d_out,"),
-        ("gate by channel", "d_m not summed over W", "axis=broadcast_axes,", "axis=broadcast_axes[:1],"),
-        ("gate by pixel", "d_m summed over W too", "axis=broadcast_axes,", "axis=(*broadcast_axes, 3),"),
+        ("gate by M_c", "upstream ignored", "d_m = total(", "d_out = 0 * d_out + 1\n        d_m = total("),
+        ("gate by M_c", "path into the map dropped", "total(d_out * f,", "total(0 * f,"),
+        ("gate by M_c", "path into the features dropped", "d_f = m * d_out", "d_f = 0 * f"),
+        ("gate by M_c", "features get d_out ungated", "d_f = m * d_out", "d_f = d_out"),
+        ("gate by M_c", "features for map", "d_f = m * d_out", "d_f = f * d_out"),
+        ("gate by M_s", "d_m for m", "d_f = m * d_out", "d_f = d_m * d_out"),
+        ("gate by M_s", "output for features in d_m", "total(d_out * f,", "total(d_out * out,"),
+        ("gate by M_s", "features forgotten in d_m", "total(d_out * f,", "total(d_out,"),
+        ("gate by M_c", "d_m not summed over W", "axis=broadcast_axes,", "axis=broadcast_axes[:1],"),
+        ("gate by M_s", "d_m summed over W too", "axis=broadcast_axes,", "axis=(*broadcast_axes, 3),"),
         (
-            "gate by pixel",
+            "gate by M_s",
             "d_m summed over the wrong axis",
             "total(d_out * f, axis=broadcast_axes, keepdims=True)",
             "total(d_out * f, axis=0, keepdims=True)[:, :1] + 0 * m",
@@ -537,10 +554,10 @@ MUTANTS = [
             "sigmoid_backward(xp.reshape(d_m_c, gates.shape))",
             "xp.reshape(d_m_c, gates.shape)",
         ),
-        ("channel_attention", "upstream ignored", "gate_backward(d_f1)", "gate_backward(0 * d_f1 + 1)"),
-        ("channel_attention", "path through the map dropped", "return d_f_gate + d_f_map,", "return d_f_gate,"),
-        ("channel_attention", "path through the gate dropped", "return d_f_gate + d_f_map,", "return d_f_map,"),
-        ("channel_attention", "gate forgotten", "return d_f_gate + d_f_map,", "return d_f1 + d_f_map,"),
+        ("channel_attention, biases", "upstream ignored", "gate_backward(d_f1)", "gate_backward(0 * d_f1 + 1)"),
+        ("channel_attention, biases", "path through the map dropped", "return d_f_gate + d_f_map,", "return d_f_gate,"),
+        ("channel_attention, biases", "path through the gate dropped", "return d_f_gate + d_f_map,", "return d_f_map,"),
+        ("channel_attention, biases", "gate forgotten", "return d_f_gate + d_f_map,", "return d_f1 + d_f_map,"),
     ),
     *_planted(
         "cbam_np/attention/spatial.py",
@@ -550,10 +567,20 @@ MUTANTS = [
         ("spatial_map", "average's gradient into the maximum", "max_backward(d_max_s)", "max_backward(d_avg_s)"),
         ("spatial_map", "order [max, avg] in backward", "d_avg_s, d_max_s = concat", "d_max_s, d_avg_s = concat"),
         ("spatial_map", "sigmoid forgotten", "sigmoid_backward(d_m_s)", "d_m_s"),
-        ("spatial_attention", "upstream ignored", "gate_backward(d_f2)", "gate_backward(0 * d_f2 + 1)"),
-        ("spatial_attention", "path through the map dropped", "return d_f1_gate + d_f1_map,", "return d_f1_gate,"),
-        ("spatial_attention", "path through the gate dropped", "return d_f1_gate + d_f1_map,", "return d_f1_map,"),
-        ("spatial_attention", "gate forgotten", "return d_f1_gate + d_f1_map,", "return d_f2 + d_f1_map,"),
+        ("spatial_attention, bias", "upstream ignored", "gate_backward(d_f2)", "gate_backward(0 * d_f2 + 1)"),
+        (
+            "spatial_attention, bias",
+            "path through the map dropped",
+            "return d_f1_gate + d_f1_map,",
+            "return d_f1_gate,",
+        ),
+        (
+            "spatial_attention, bias",
+            "path through the gate dropped",
+            "return d_f1_gate + d_f1_map,",
+            "return d_f1_map,",
+        ),
+        ("spatial_attention, bias", "gate forgotten", "return d_f1_gate + d_f1_map,", "return d_f2 + d_f1_map,"),
     ),
     *_planted(
         "cbam_np/attention/block.py",

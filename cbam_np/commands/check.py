@@ -11,12 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cbam_np import ops
 from cbam_np.arrays import Array, asarray, describe, dtype_name, library_name, to_numpy
-from cbam_np.attention.block import CBAM, cbam
-from cbam_np.attention.channel import channel_attention, channel_map
-from cbam_np.attention.spatial import spatial_attention, spatial_map
 from cbam_np.checking.thorough import Op, Report, gradcheck
+from cbam_np.reference.operations import OPERATIONS, converted, leaves
 
 DTYPES = ("float64", "float32")
 HEADS = ("diff", "cplx", "torch")
@@ -46,90 +43,19 @@ class Cell:
 
 def cases(channels: int, size: int, seed: int) -> Iterator[Case]:
     """All operations in the document's order, with N = 2, H = size, W = size + 1."""
-    rng = np.random.default_rng(seed)
-    N, C, H, W = 2, channels, size, size + 1
-    block = CBAM(C, reduction=min(C, 2), dtype="float64", seed=seed)
-    w1, w2, kernel = block.params.values()
-    channel, spatial = {"channel.w1": w1, "channel.w2": w2}, {"spatial.kernel": kernel}
-    f, avg_c, max_c = rng.standard_normal((N, C, H, W)), rng.standard_normal((N, C)), rng.standard_normal((N, C))
-    avg_s, max_s, d = rng.standard_normal((3, N, 1, H, W))
-    b1, b2, bias = (rng.standard_normal(count) for count in (w1.shape[0], C, 3))
-    kernels = rng.standard_normal((3, C, 3, 3))
-
-    yield Case("avg_pool_over_space", "(3)", ops.avg_pool_over_space, (f,))
-    yield Case("max_pool_over_space", "(4)", ops.max_pool_over_space, (f,))
-    yield Case("relu", "(5)", ops.relu, (f,))
-    yield Case("mlp", "(5)", ops.mlp, (avg_c, w1, w2, b1, b2))
-    yield Case("shared_mlp", "(5) (6)", ops.shared_mlp, (avg_c, max_c, w1, w2, b1, b2))
-    yield Case("sigmoid", "(6) (10)", ops.sigmoid, (f,))
-    yield Case("channel_map", "(3)-(6)", channel_map, (f, channel))
-    yield Case("gate by M_c", "(7)", ops.gate, (avg_c[:, :, None, None], f))
-    yield Case("channel_attention", "(3)-(7)", channel_attention, (f, channel))
-    yield Case("avg_pool_over_channels", "(8)", ops.avg_pool_over_channels, (f,))
-    yield Case("max_pool_over_channels", "(9)", ops.max_pool_over_channels, (f,))
-    yield Case("concat", "(10)", ops.concat, (avg_s, max_s))
-    yield Case("conv2d 7×7", "(10)", ops.conv2d, (np.concatenate([avg_s, max_s], axis=1), kernel))
-    yield Case("conv2d 3×3, stride 2", "", lambda x, kernel, bias: ops.conv2d(x, kernel, bias, 2), (f, kernels, bias))
-    yield Case("spatial_map", "(8)-(10)", spatial_map, (f, spatial))
-    yield Case("gate by M_s", "(11)", ops.gate, (d, f))
-    yield Case("spatial_attention", "(8)-(11)", spatial_attention, (f, spatial))
-    yield Case("cbam", "(1)-(11)", cbam, (f, block.params))
+    for row in OPERATIONS:
+        inputs = row.sample((2, channels, size, size + 1), seed)
+        yield Case(row.name, row.formula, row.op(), tuple(inputs.values()))
 
 
 def torch_functions() -> dict[str, Callable[..., Any]]:
     """The same functions written with PyTorch's own, by the name of the case. ImportError without PyTorch."""
-    import torch
-    from torch.nn import functional as F
-
-    def mlp(x: Any, w1: Any, w2: Any, b1: Any = None, b2: Any = None) -> Any:
-        return F.linear(F.relu(F.linear(x, w1, b1)), w2, b2)
-
-    def channel_map(f: Any, p: Any) -> Any:
-        pooled = f.mean(dim=(2, 3)), F.adaptive_max_pool2d(f, 1).flatten(1)
-        return torch.sigmoid(sum(mlp(x, p["channel.w1"], p["channel.w2"]) for x in pooled))[:, :, None, None]
-
-    def spatial_map(f1: Any, p: Any) -> Any:
-        pooled = torch.cat([f1.mean(dim=1, keepdim=True), f1.max(dim=1, keepdim=True).values], dim=1)
-        return torch.sigmoid(F.conv2d(pooled, p["spatial.kernel"], padding="same"))
-
-    def channel_attention(f: Any, p: Any) -> Any:
-        return channel_map(f, p) * f
-
-    def spatial_attention(f1: Any, p: Any) -> Any:
-        return spatial_map(f1, p) * f1
-
-    return {
-        "avg_pool_over_space": lambda f: F.adaptive_avg_pool2d(f, 1).flatten(1),
-        "max_pool_over_space": lambda f: F.adaptive_max_pool2d(f, 1).flatten(1),
-        "relu": F.relu,
-        "mlp": mlp,
-        "shared_mlp": lambda avg_c, max_c, *weights: mlp(avg_c, *weights) + mlp(max_c, *weights),
-        "sigmoid": torch.sigmoid,
-        "channel_map": channel_map,
-        "gate by M_c": torch.mul,
-        "channel_attention": channel_attention,
-        "avg_pool_over_channels": lambda f1: f1.mean(dim=1, keepdim=True),
-        "max_pool_over_channels": lambda f1: f1.max(dim=1, keepdim=True).values,
-        "concat": lambda a, b: torch.cat([a, b], dim=1),
-        "conv2d 7×7": lambda x, kernel: F.conv2d(x, kernel, padding=3),
-        "conv2d 3×3, stride 2": lambda x, kernel, bias: F.conv2d(x, kernel, bias, stride=2, padding=1),
-        "spatial_map": spatial_map,
-        "gate by M_s": torch.mul,
-        "spatial_attention": spatial_attention,
-        "cbam": lambda f, p: spatial_attention(channel_attention(f, p), p),
-    }
-
-
-def converted(inputs: tuple[Any, ...], convert: Callable[[Array], Array]) -> tuple[Any, ...]:
-    """`inputs` with every array converted, in dicts too."""
-    return tuple(
-        {key: convert(value) for key, value in x.items()} if isinstance(x, dict) else convert(x) for x in inputs
-    )
+    return {row.name: row.in_pytorch() for row in OPERATIONS}
 
 
 def arrays_in(inputs: tuple[Any, ...]) -> list[Array]:
     """The arrays of `inputs` in order, dicts opened."""
-    return [array for x in inputs for array in (x.values() if isinstance(x, dict) else (x,)) if array is not None]
+    return [array for _, array in leaves(inputs) if array is not None]
 
 
 def against_torch(case: Case, inputs: tuple[Any, ...], function: Callable[..., Any], seed: int) -> Cell:

@@ -15,8 +15,9 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from cbam_np.arrays import describe, library_name, namespace
+from cbam_np.arrays import describe, library_name
 from cbam_np.course.checker import SHAPES, Exercise, Function, Mistake, _block
+from cbam_np.inputs import namespace
 from cbam_np.ops import max_pool_over_space
 
 # --- what is not portable ---------------------------------------------------------------------------------------------

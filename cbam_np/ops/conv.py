@@ -9,11 +9,19 @@ Symbols: k kernel size, s stride, p padding (zeros on every side), O output chan
 H_out = (H + 2p - k) // s + 1, W_out likewise.
 """
 
-from array_api_compat import device
+from array_api_compat import array_namespace, device, is_cupy_array, is_numpy_array
 
-from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, check_shape, namespace, total
+from cbam_np.arrays import Array, Backward, accumulator, total
+from cbam_np.inputs import check_channels, check_integer, check_nchw, check_shape, checked, given, namespace
 
 
+def _image_and_windows(x: Array, k: int, stride: int = 1, padding: int = 0) -> None:
+    namespace(x=x)
+    check_nchw("x", x)
+    _check_windows(x.shape[2], x.shape[3], k, stride, padding)
+
+
+@checked(_image_and_windows)
 def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, Backward]:
     """All k×k windows of `x`, each as a column.
 
@@ -23,53 +31,76 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
 
     x: (N, C, H, W) -> columns: (N, C·k², H_out·W_out). `backward` is `col2im`.
     """
-    xp = namespace(x=x)
-    check_nchw("x", x)
+    xp = array_namespace(x)
     N, C, H, W = x.shape
     H_out, W_out = _output_size(H, W, k, stride, padding)
     x_padded = _pad(x, padding, padding, padding, padding)
-    bottom, right = stride * (H_out - 1) + 1, stride * (W_out - 1) + 1
-    windows = [x_padded[:, :, u : u + bottom : stride, v : v + right : stride] for u in range(k) for v in range(k)]
+    windows = [x_padded[:, :, *window] for window in _windows(H_out, W_out, k, stride)]
     columns = xp.reshape(xp.stack(windows, axis=2), (N, C * k * k, H_out * W_out))
 
     def backward(d_columns: Array) -> Array:
-        check_gradient(d_columns, columns)
         return col2im(d_columns, (H, W), k, stride, padding)[0]
 
     return columns, backward
 
 
+def _columns_and_windows(columns: Array, size: tuple[int, int], k: int, stride: int = 1, padding: int = 0) -> None:
+    namespace(columns=columns)
+    _check_windows(*size, k, stride, padding)
+    H_out, W_out = _output_size(*size, k, stride, padding)
+    if columns.ndim != 3 or columns.shape[1] % (k * k) or columns.shape[2] != H_out * W_out:
+        raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), got {tuple(columns.shape)}")
+
+
+@checked(_columns_and_windows)
 def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, padding: int = 0) -> tuple[Array, Backward]:
-    """The adjoint of `im2col`: every column added back into the window it came from.
+    """The adjoint of `im2col`: every column added back into the window it was copied from.
 
-        x_padded[n, c, a, b] = Σ_{u,v} columns[n, (c,u,v), ((a-u)/s, (b-v)/s)]   where that index exists
+        x_padded[n, c, s·i + u, s·j + v] += columns[n, (c,u,v), (i,j)]      for all (u,v), (i,j)
 
-    im2col reads the slice that starts at (u,v); col2im adds a slice shifted by -(u,v). With k-1 zeros
-    around the columns' image no index leaves it, and with s-1 zeros between its entries s is 1.
+    im2col reads k² shifted slices; col2im adds to the same k² slices. Cutting off the padding gives x.
 
     columns: (N, C·k², H_out·W_out), size: (H, W) -> x: (N, C, H, W). `backward` is `im2col`.
     """
-    xp = namespace(columns=columns)
+    xp = array_namespace(columns)
     H, W = size
-    H_out, W_out = _output_size(H, W, k, stride, padding)
-    if columns.ndim != 3 or columns.shape[1] % (k * k) or columns.shape[2] != H_out * W_out:
-        raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), got {tuple(columns.shape)}")
+    p = padding
+    H_out, W_out = _output_size(H, W, k, stride, p)
     N, C = columns.shape[0], columns.shape[1] // (k * k)
-    H_padded, W_padded = H + 2 * padding, W + 2 * padding
-    image = xp.reshape(columns, (N, C * k * k, H_out, W_out))
-    image = xp.reshape(_spread(image, H, W, k, stride, padding), (N, C, k, k, H_padded + k - 1, W_padded + k - 1))
-    rows = [slice(k - 1 - u, k - 1 - u + H_padded) for u in range(k)]
-    cols = [slice(k - 1 - v, k - 1 - v + W_padded) for v in range(k)]
-    slices = [image[:, :, u, v, rows[u], cols[v]] for u in range(k) for v in range(k)]
-    x = total(xp.stack(slices), axis=0)[:, :, padding : padding + H, padding : padding + W]
+    slices = xp.reshape(columns, (N, C, k * k, H_out, W_out))
+    if is_numpy_array(columns) or is_cupy_array(columns):
+        x_padded = xp.zeros((N, C, H + 2 * p, W + 2 * p), dtype=accumulator(columns))
+        for i, window in enumerate(_windows(H_out, W_out, k, stride)):
+            x_padded[:, :, *window] += slices[:, :, i]
+        x_padded = xp.astype(x_padded, columns.dtype, copy=False)
+    else:
+        x_padded = _added_without_writing(slices, H + 2 * p, W + 2 * p, k, stride)
+    x = x_padded[:, :, p : p + H, p : p + W]
 
     def backward(d_x: Array) -> Array:
-        check_gradient(d_x, x)
         return im2col(d_x, k, stride, padding)[0]
 
     return x, backward
 
 
+def _image_and_kernel(
+    x: Array, kernel: Array, bias: Array | None = None, stride: int = 1, padding: int | None = None
+) -> None:
+    namespace(x=x, kernel=kernel, **given(bias=bias))
+    check_nchw("x", x)
+    if kernel.ndim != 4:
+        raise ValueError(f"kernel: expected (O, {x.shape[1]}, k, k), got {tuple(kernel.shape)}")
+    O, C, k, _ = kernel.shape
+    check_channels("x", x, C, f"as kernel {tuple(kernel.shape)} has")
+    check_shape("kernel", kernel, (O, C, k, k))
+    if k % 2 == 0:
+        raise ValueError(f"kernel: expected an odd size k×k, so that a window has a centre, got {tuple(kernel.shape)}")
+    if bias is not None:
+        check_shape("bias", bias, (O,))
+    _check_windows(x.shape[2], x.shape[3], k, stride, (k - 1) // 2 if padding is None else padding)
+
+
+@checked(_image_and_kernel)
 def conv2d(
     x: Array, kernel: Array, bias: Array | None = None, stride: int = 1, padding: int | None = None
 ) -> tuple[Array, Backward]:
@@ -81,33 +112,26 @@ def conv2d(
 
         out = K columns,   K = kernel as an (O, C·k²) matrix
 
-    Kernel gradient: the same product rule as for any matrix, summed over the batch,
+    The gradient of a matrix product, summed over the batch for the kernel:
 
         d_K = Σ_n d_out[n] columns[n]ᵀ        d_bias[o] = Σ_{n,i,j} d_out[n,o,i,j]
+        d_columns = Kᵀ d_out                  d_x = col2im(d_columns)
 
-    Input gradient: x_padded[a,b] meets kernel[u,v] where s·i = a - u and s·j = b - v, so
+    At stride 1 the columns need not be made to add them up again. x_padded[a,b] meets kernel[u,v] at i = a - u,
+    j = b - v, so
 
-        d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, (a-u)/s, (b-v)/s]
+        d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, a-u, b-v]
 
     The minus signs make it a convolution of d_out with the kernel flipped in both directions; k-1 zeros
-    around d_out and s-1 between its entries make every index exist. Cutting off the padding gives d_x,
-    the same as col2im(Kᵀ d_out) with far less memory.
+    around d_out make every index exist. It takes far less memory if there are fewer channels out than in.
 
     x: (N, C, H, W), kernel: (O, C, k, k) with odd k, bias: (O,) -> out: (N, O, H_out, W_out).
     padding=None means (k-1)/2, which at stride 1 keeps H and W.
     `backward(d_out)` returns d_x, d_kernel, d_bias, with d_bias None if bias is None.
     """
-    xp = namespace(x=x, kernel=kernel, bias=bias)
-    check_nchw("x", x)
+    xp = array_namespace(x)
     N, C, H, W = x.shape
-    if kernel.ndim != 4:
-        raise ValueError(f"kernel: expected (O, {C}, k, k), got {tuple(kernel.shape)}")
     O, _, k, _ = kernel.shape
-    check_shape("kernel", kernel, (O, C, k, k))
-    if k % 2 == 0:
-        raise ValueError(f"kernel: expected an odd size k×k, so that a window has a centre, got {tuple(kernel.shape)}")
-    if bias is not None:
-        check_shape("bias", bias, (O,))
     p = (k - 1) // 2 if padding is None else padding
     H_out, W_out = _output_size(H, W, k, stride, p)
 
@@ -117,54 +141,65 @@ def conv2d(
     out = z if bias is None else z + bias[:, None, None]
 
     def backward(d_out: Array) -> tuple[Array, Array, Array | None]:
-        check_gradient(d_out, out)
         d_out_matrix = xp.reshape(d_out, (N, O, H_out * W_out))
         d_K = total(d_out_matrix @ xp.matrix_transpose(columns), axis=0)
         d_kernel = xp.reshape(d_K, kernel.shape)
         d_bias = None if bias is None else total(d_out, axis=(0, 2, 3))
-
-        flipped = xp.permute_dims(xp.flip(kernel, axis=(2, 3)), (1, 0, 2, 3))
-        windows, _ = im2col(_spread(d_out, H, W, k, stride, p), k)
-        d_x_padded = xp.reshape(xp.reshape(flipped, (C, O * k * k)) @ windows, (N, C, H + 2 * p, W + 2 * p))
-        d_x = d_x_padded[:, :, p : p + H, p : p + W]
+        if stride == 1:
+            flipped = xp.permute_dims(xp.flip(kernel, axis=(2, 3)), (1, 0, 2, 3))
+            windows, _ = im2col(_pad(d_out, k - 1, k - 1, k - 1, k - 1), k)
+            d_x_padded = xp.reshape(xp.reshape(flipped, (C, O * k * k)) @ windows, (N, C, H + 2 * p, W + 2 * p))
+            d_x = d_x_padded[:, :, p : p + H, p : p + W]
+        else:
+            d_x, _ = col2im(xp.matrix_transpose(K) @ d_out_matrix, (H, W), k, stride, p)
         return d_x, d_kernel, d_bias
 
     return out, backward
 
 
-def _output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int, int]:
-    """(H_out, W_out); ValueError if the window does not fit or an argument is no sensible integer."""
-    for name, value, least in (("k", k, 1), ("stride", stride, 1), ("padding", padding, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+def _check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
+    check_integer("k", k, least=1)
+    check_integer("stride", stride, least=1)
+    check_integer("padding", padding, least=0)
     if min(H, W) + 2 * padding < k:
         raise ValueError(f"k: expected a window that fits into {(H, W)} with padding {padding}, got {k}")
+
+
+def _output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int, int]:
+    """(H_out, W_out): how often the window fits."""
     return (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1
+
+
+def _windows(H_out: int, W_out: int, k: int, s: int) -> list[tuple[slice, slice]]:
+    """For each place (u,v) in the window, row by row: the rows and the columns of x_padded that are seen there."""
+    rows = [slice(u, u + s * (H_out - 1) + 1, s) for u in range(k)]
+    columns = [slice(v, v + s * (W_out - 1) + 1, s) for v in range(k)]
+    return [(row, column) for row in rows for column in columns]
 
 
 def _pad(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
     """`x` with that many rows and columns of zeros around its last two axes."""
-    xp = namespace(x=x)
-    N, C, H, W = x.shape
-    rows = [xp.zeros((N, C, size, W), dtype=x.dtype, device=device(x)) for size in (top, bottom)]
-    x = xp.concat([rows[0], x, rows[1]], axis=2)
-    columns = [xp.zeros((N, C, H + top + bottom, size), dtype=x.dtype, device=device(x)) for size in (left, right)]
-    return xp.concat([columns[0], x, columns[1]], axis=3)
+    xp = array_namespace(x)
+    *front, H, W = x.shape
+    rows = [xp.zeros((*front, size, W), dtype=x.dtype, device=device(x)) for size in (top, bottom)]
+    x = xp.concat([rows[0], x, rows[1]], axis=-2)
+    columns = [xp.zeros((*front, H + top + bottom, size), dtype=x.dtype, device=device(x)) for size in (left, right)]
+    return xp.concat([columns[0], x, columns[1]], axis=-1)
 
 
-def _spread(y: Array, H: int, W: int, k: int, s: int, p: int) -> Array:
-    """`y` (N, O, H_out, W_out) with s-1 zeros between its entries and k-1 around them.
+def _added_without_writing(slices: Array, H_padded: int, W_padded: int, k: int, s: int) -> Array:
+    """What `col2im` adds up, for libraries whose arrays cannot be written to: each slice at its place among zeros.
 
-    Rows and columns of x_padded that no window reaches (they exist when s does not divide
-    H + 2p - k) get zeros as well. Shape (N, O, H + 2p + k - 1, W + 2p + k - 1).
+    slices: (N, C, k², H_out, W_out) -> x_padded: (N, C, H_padded, W_padded).
     """
-    xp = namespace(y=y)
-    N, O, H_out, W_out = y.shape
-    if s > 1:
-        zeros = xp.zeros((N, O, H_out, s - 1, W_out), dtype=y.dtype, device=device(y))
-        y = xp.reshape(xp.concat([y[:, :, :, None, :], zeros], axis=3), (N, O, H_out * s, W_out))
-        zeros = xp.zeros((N, O, H_out * s, W_out, s - 1), dtype=y.dtype, device=device(y))
-        y = xp.reshape(xp.concat([y[:, :, :, :, None], zeros], axis=4), (N, O, H_out * s, W_out * s))
-        y = y[:, :, : (H_out - 1) * s + 1, : (W_out - 1) * s + 1]
-    bottom, right = H + 2 * p - y.shape[2], W + 2 * p - y.shape[3]
-    return _pad(y, k - 1, bottom, k - 1, right)
+    xp = array_namespace(slices)
+    N, C, _, H_out, W_out = slices.shape
+    if s > 1:  # s - 1 zeros after each entry
+        zeros = xp.zeros((N, C, k * k, H_out, W_out, s - 1), dtype=slices.dtype, device=device(slices))
+        slices = xp.reshape(xp.concat([slices[..., None], zeros], axis=-1), (N, C, k * k, H_out, W_out * s))
+        zeros = xp.zeros((N, C, k * k, H_out, s - 1, W_out * s), dtype=slices.dtype, device=device(slices))
+        slices = xp.reshape(xp.concat([slices[..., None, :], zeros], axis=-2), (N, C, k * k, H_out * s, W_out * s))
+        slices = slices[..., : s * (H_out - 1) + 1, : s * (W_out - 1) + 1]
+    bottom, right = H_padded - slices.shape[-2], W_padded - slices.shape[-1]
+    placed = [_pad(slices[:, :, i, ...], i // k, bottom - i // k, i % k, right - i % k) for i in range(k * k)]
+    return total(xp.stack(placed), axis=0)

@@ -1,8 +1,18 @@
 """The gate, formulas (1), (2), (7), (11): a map multiplied onto features, broadcast where it has length 1."""
 
-from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, namespace, total
+from cbam_np.arrays import Array, Backward, total
+from cbam_np.inputs import check_nchw, checked, namespace
 
 
+def _map_and_features(m: Array, f: Array) -> None:
+    namespace(m=m, f=f)
+    check_nchw("f", f)
+    N, C, H, W = f.shape
+    if tuple(m.shape) not in ((N, C, 1, 1), (N, 1, H, W)):
+        raise ValueError(f"m: expected {(N, C, 1, 1)} or {(N, 1, H, W)} for f {tuple(f.shape)}, got {tuple(m.shape)}")
+
+
+@checked(_map_and_features)
 def gate(m: Array, f: Array) -> tuple[Array, Backward]:
     """F′ = M_c ⊗ F, formulas (1) and (7), and F″ = M_s ⊗ F′, formulas (2) and (11).
 
@@ -19,16 +29,10 @@ def gate(m: Array, f: Array) -> tuple[Array, Backward]:
 
     m: (N, C, 1, 1) or (N, 1, H, W), f: (N, C, H, W) -> out: (N, C, H, W). `backward(d_out)` returns d_m, d_f.
     """
-    namespace(m=m, f=f)
-    check_nchw("f", f)
-    N, C, H, W = f.shape
-    if tuple(m.shape) not in ((N, C, 1, 1), (N, 1, H, W)):
-        raise ValueError(f"m: expected {(N, C, 1, 1)} or {(N, 1, H, W)} for f {tuple(f.shape)}, got {tuple(m.shape)}")
     broadcast_axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)
     out = m * f
 
     def backward(d_out: Array) -> tuple[Array, Array]:
-        check_gradient(d_out, out)
         d_m = total(d_out * f, axis=broadcast_axes, keepdims=True)
         d_f = m * d_out
         return d_m, d_f

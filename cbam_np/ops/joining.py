@@ -1,8 +1,20 @@
 """Concatenation along channels, the [ ; ] of formula (10)."""
 
-from cbam_np.arrays import Array, Backward, check_gradient, check_nchw, check_shape, namespace
+from array_api_compat import array_namespace
+
+from cbam_np.arrays import Array, Backward
+from cbam_np.inputs import check_nchw, check_shape, checked, namespace
 
 
+def _two_maps(a: Array, b: Array) -> None:
+    namespace(a=a, b=b)
+    check_nchw("a", a)
+    check_nchw("b", b)
+    N, _, H, W = a.shape
+    check_shape("b", b, (N, b.shape[1], H, W))
+
+
+@checked(_two_maps)
 def concat(a: Array, b: Array) -> tuple[Array, Backward]:
     """[a; b] along the channel axis.
 
@@ -12,15 +24,11 @@ def concat(a: Array, b: Array) -> tuple[Array, Backward]:
 
     a: (N, A, H, W), b: (N, B, H, W) -> out: (N, A+B, H, W). `backward(d_out)` returns d_a, d_b.
     """
-    xp = namespace(a=a, b=b)
-    check_nchw("a", a)
-    check_nchw("b", b)
-    N, A, H, W = a.shape
-    check_shape("b", b, (N, b.shape[1], H, W))
+    xp = array_namespace(a)
+    A = a.shape[1]
     out = xp.concat([a, b], axis=1)
 
     def backward(d_out: Array) -> tuple[Array, Array]:
-        check_gradient(d_out, out)
         return d_out[:, :A, ...], d_out[:, A:, ...]
 
     return out, backward

@@ -2,10 +2,25 @@
 
 from typing import Any
 
-from cbam_np.arrays import Array, Backward, check_gradient, check_shape, namespace, total
+from cbam_np.arrays import Array, Backward, total
+from cbam_np.inputs import check_shape, checked, given, namespace
 from cbam_np.ops.activation import relu
 
 
+def _vectors_and_weights(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | None = None) -> None:
+    namespace(x=x, w1=w1, w2=w2, **given(b1=b1, b2=b2))
+    if x.ndim != 2 or w1.ndim != 2 or w1.shape[1] != x.shape[1]:
+        raise ValueError(f"w1: expected (hidden, C) for x (N, C), got w1 {tuple(w1.shape)}, x {tuple(x.shape)}")
+    hidden, C = w1.shape
+    if hidden == 0:  # would make a gate that is constant, and say nothing
+        raise ValueError(f"w1: expected at least one hidden unit, got {tuple(w1.shape)}")
+    check_shape("w2", w2, (C, hidden))
+    for name, b, size in (("b1", b1, hidden), ("b2", b2, C)):
+        if b is not None:
+            check_shape(name, b, (size,))
+
+
+@checked(_vectors_and_weights)
 def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | None = None) -> tuple[Array, Backward]:
     """Formula (5): two layers without bias in the document; trained weights often have one.
 
@@ -19,22 +34,11 @@ def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | Non
     x: (N, C), w1: (C/r, C), w2: (C, C/r), b1: (C/r,), b2: (C,) -> out: (N, C).
     `backward(d_out)` returns d_x, d_w1, d_w2, d_b1, d_b2, with None for a bias that is None.
     """
-    namespace(x=x, w1=w1, w2=w2, b1=b1, b2=b2)
-    if x.ndim != 2 or w1.ndim != 2 or w1.shape[1] != x.shape[1]:
-        raise ValueError(f"w1: expected (hidden, C) for x (N, C), got w1 {tuple(w1.shape)}, x {tuple(x.shape)}")
-    hidden, C = w1.shape
-    if hidden == 0:  # would make a gate that is constant, and say nothing
-        raise ValueError(f"w1: expected at least one hidden unit, got {tuple(w1.shape)}")
-    check_shape("w2", w2, (C, hidden))
-    for name, b, size in (("b1", b1, hidden), ("b2", b2, C)):
-        if b is not None:
-            check_shape(name, b, (size,))
     z = x @ w1.T if b1 is None else x @ w1.T + b1
     h, relu_backward = relu(z)
     out = h @ w2.T if b2 is None else h @ w2.T + b2
 
     def backward(d_out: Array) -> tuple[Any, ...]:
-        check_gradient(d_out, out)
         d_w2 = d_out.T @ h
         d_z = relu_backward(d_out @ w2)
         d_w1 = d_z.T @ x
@@ -46,6 +50,15 @@ def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | Non
     return out, backward
 
 
+def _two_vectors_and_weights(
+    avg_c: Array, max_c: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | None = None
+) -> None:
+    namespace(avg_c=avg_c, max_c=max_c, w1=w1, w2=w2, **given(b1=b1, b2=b2))
+    check_shape("max_c", max_c, avg_c.shape)
+    _vectors_and_weights(avg_c, w1, w2, b1, b2)
+
+
+@checked(_two_vectors_and_weights)
 def shared_mlp(
     avg_c: Array, max_c: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | None = None
 ) -> tuple[Array, Backward]:
@@ -60,8 +73,6 @@ def shared_mlp(
     avg_c, max_c: (N, C); weights as in `mlp` -> z: (N, C).
     `backward(d_z)` returns d_avg_c, d_max_c, d_w1, d_w2, d_b1, d_b2, with None for a bias that is None.
     """
-    namespace(avg_c=avg_c, max_c=max_c, w1=w1, w2=w2, b1=b1, b2=b2)
-    check_shape("max_c", max_c, avg_c.shape)
     z_avg, avg_backward = mlp(avg_c, w1, w2, b1, b2)
     z_max, max_backward = mlp(max_c, w1, w2, b1, b2)
 

@@ -1,22 +1,32 @@
 """Pooling, formulas (3), (4), (8), (9): the channel branch pools over space, the spatial branch over channels."""
 
-from typing import Literal, TypeAlias
+from array_api_compat import array_namespace
 
-from cbam_np.arrays import (
-    Array,
-    Backward,
-    accumulator,
-    check_gradient,
-    check_nchw,
-    mean,
-    namespace,
-    put_along_axis,
-    real,
-)
-
-Ties: TypeAlias = Literal["first", "split"]
+from cbam_np.arrays import Array, Backward, accumulator, mean, put_along_axis, real
+from cbam_np.inputs import Ties, check_nchw, check_ties, checked, namespace
 
 
+def _f(f: Array) -> None:
+    namespace(f=f)
+    check_nchw("f", f)
+
+
+def _f_and_ties(f: Array, ties: Ties = "first") -> None:
+    _f(f)
+    check_ties(ties)
+
+
+def _f1(f1: Array) -> None:
+    namespace(f1=f1)
+    check_nchw("f1", f1)
+
+
+def _f1_and_ties(f1: Array, ties: Ties = "first") -> None:
+    _f1(f1)
+    check_ties(ties)
+
+
+@checked(_f)
 def avg_pool_over_space(f: Array) -> tuple[Array, Backward]:
     """Formula (3): one average per channel.
 
@@ -28,18 +38,17 @@ def avg_pool_over_space(f: Array) -> tuple[Array, Backward]:
 
     f: (N, C, H, W) -> avg_c: (N, C). `backward(d_avg_c)` returns d_f, a read-only broadcast view.
     """
-    xp = namespace(f=f)
-    check_nchw("f", f)
+    xp = array_namespace(f)
     _, _, H, W = f.shape
     avg_c = mean(f, axis=(2, 3))
 
     def backward(d_avg_c: Array) -> Array:
-        check_gradient(d_avg_c, avg_c)
         return xp.broadcast_to(d_avg_c[:, :, None, None] / H / W, f.shape)  # H·W may be out of float16's range
 
     return avg_c, backward
 
 
+@checked(_f_and_ties)
 def max_pool_over_space(f: Array, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (4): the largest entry of each channel.
 
@@ -53,19 +62,18 @@ def max_pool_over_space(f: Array, ties: Ties = "first") -> tuple[Array, Backward
     Where several entries tie for the maximum, ties="first" gives the gradient to the first of them
     in row-major order, ties="split" gives each an equal share. NaN counts as the largest value.
     """
-    xp = namespace(f=f)
-    check_nchw("f", f)
+    xp = array_namespace(f)
     N, C, H, W = f.shape
     largest, max_backward = _max_along(xp.reshape(f, (N, C, H * W)), 2, ties)
     max_c = xp.reshape(largest, (N, C))
 
     def backward(d_max_c: Array) -> Array:
-        check_gradient(d_max_c, max_c)
         return xp.reshape(max_backward(d_max_c[:, :, None]), f.shape)
 
     return max_c, backward
 
 
+@checked(_f1)
 def avg_pool_over_channels(f1: Array) -> tuple[Array, Backward]:
     """Formula (8): one average per pixel.
 
@@ -75,18 +83,17 @@ def avg_pool_over_channels(f1: Array) -> tuple[Array, Backward]:
 
     f1: (N, C, H, W) -> avg_s: (N, 1, H, W). `backward(d_avg_s)` returns d_f1, a read-only broadcast view.
     """
-    xp = namespace(f1=f1)
-    check_nchw("f1", f1)
+    xp = array_namespace(f1)
     C = f1.shape[1]
     avg_s = mean(f1, axis=(1,), keepdims=True)
 
     def backward(d_avg_s: Array) -> Array:
-        check_gradient(d_avg_s, avg_s)
         return xp.broadcast_to(d_avg_s / C, f1.shape)
 
     return avg_s, backward
 
 
+@checked(_f1_and_ties)
 def max_pool_over_channels(f1: Array, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (9): the largest entry at each pixel.
 
@@ -96,25 +103,19 @@ def max_pool_over_channels(f1: Array, ties: Ties = "first") -> tuple[Array, Back
 
     f1: (N, C, H, W) -> max_s: (N, 1, H, W). `backward(d_max_s)` returns d_f1. Ties and NaN as in (4).
     """
-    namespace(f1=f1)
-    check_nchw("f1", f1)
     return _max_along(f1, 1, ties)
 
 
 def _max_along(x: Array, axis: int, ties: Ties) -> tuple[Array, Backward]:
     """The maximum along one axis, which is kept with length 1, and its gradient."""
-    xp = namespace(x=x)
-    if ties not in ("first", "split"):
-        raise ValueError(f'ties: expected "first" or "split", got {ties!r}')
+    xp = array_namespace(x)
     largest = xp.max(x, axis=axis, keepdims=True)
 
     def backward_first(d_largest: Array) -> Array:
-        check_gradient(d_largest, largest)
         winner = xp.argmax(real(x), axis=axis, keepdims=True)
         return put_along_axis(d_largest, winner, x.shape[axis], axis)
 
     def backward_split(d_largest: Array) -> Array:
-        check_gradient(d_largest, largest)
         tied = (x == largest) | (xp.isnan(x) & xp.isnan(largest))
         share = xp.astype(tied, accumulator(x))
         share = share / xp.sum(share, axis=axis, keepdims=True)

@@ -6,6 +6,8 @@ average alone). These counts say that it does not: the MLP runs twice, and the c
 
 from dataclasses import dataclass
 
+from cbam_np.inputs import check_integer
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -36,19 +38,14 @@ def cbam_cost(channels: int, height: int, width: int, reduction: int = 16, kerne
     The padding's zeros are multiplied like any other number. Raises ValueError as `se_cost` does.
     """
     for name, value in (("height", height), ("width", width), ("kernel_size", kernel_size)):
-        _positive(name, value)
+        check_integer(name, value, least=1)
     weights, window = 2 * channels * _hidden(channels, reduction), 2 * kernel_size**2
     return Cost(weights + window, 2 * weights + window * height * width)
 
 
 def _hidden(channels: int, reduction: int) -> int:
-    _positive("channels", channels)
-    _positive("reduction", reduction)
+    check_integer("channels", channels, least=1)
+    check_integer("reduction", reduction, least=1)
     if reduction > channels:
         raise ValueError(f"reduction: expected at most {channels} for channels={channels}, got {reduction}")
     return channels // reduction
-
-
-def _positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value}")

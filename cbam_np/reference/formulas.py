@@ -55,7 +55,7 @@ FORMULAS = (
         gradient=r"dF'' \;\to\; dF' \;\to\; dF",
         functions=("cbam_np.attention.block.cbam", "cbam_np.attention.channel.channel_attention"),
         in_docstring=("dF″ → dF′ → dF", "dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)"),
-        test=_autograd("cbam (1), (2)"),
+        test=_autograd("cbam"),
         chapters=(BLOCK, WHOLE),
     ),
     Formula(
@@ -68,7 +68,7 @@ FORMULAS = (
         gradient=r"dF'' \;\to\; dF' \;\to\; dF",
         functions=("cbam_np.attention.block.cbam", "cbam_np.attention.spatial.spatial_attention"),
         in_docstring=("dF″ → dF′ → dF", "dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)"),
-        test=_autograd("cbam (1), (2)"),
+        test=_autograd("cbam"),
         chapters=(BLOCK, WHOLE),
     ),
     Formula(
@@ -81,7 +81,7 @@ FORMULAS = (
         gradient=r"dF[n,c,i,j] = \frac{1}{HW}\; dF^c_{\text{avg}}[n,c]",
         functions=("cbam_np.ops.pooling.avg_pool_over_space",),
         in_docstring=("dF[n,c,i,j] = 1/(HW) · dF^c_avg[n,c]",),
-        test=_autograd("avg_pool_over_space (3)"),
+        test=_autograd("avg_pool_over_space"),
         chapters=(SPACE,),
     ),
     Formula(
@@ -95,7 +95,7 @@ FORMULAS = (
         r" 0 & \text{else} \end{cases}",
         functions=("cbam_np.ops.pooling.max_pool_over_space",),
         in_docstring=("dF[n,c,i,j] = dF^c_max[n,c] if (i,j) = (i*,j*), else 0",),
-        test=_autograd("max_pool_over_space (4)"),
+        test=_autograd("max_pool_over_space"),
         chapters=(SPACE,),
     ),
     Formula(
@@ -115,7 +115,7 @@ FORMULAS = (
             "d_w1 = d_zᵀ x",
             "d_x = d_z W1",
         ),
-        test=_autograd("mlp (5)"),
+        test=_autograd("mlp"),
         chapters=(MLP,),
     ),
     Formula(
@@ -137,7 +137,7 @@ FORMULAS = (
             "d_w1 = d_w1 through avg + d_w1 through max",
             "dz = d_out · σ′(z)",
         ),
-        test=_autograd("channel_map (6)"),
+        test=_autograd("channel_map"),
         chapters=(CHANNEL,),
     ),
     Formula(
@@ -151,7 +151,7 @@ FORMULAS = (
         r" dF = M_c \otimes dF' + \left(\frac{\partial M_c}{\partial F}\right)^{\!\top} dM_c",
         functions=("cbam_np.attention.channel.channel_attention", "cbam_np.ops.gating.gate"),
         in_docstring=("dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
-        test=_autograd("channel_attention (7)"),
+        test=_autograd("channel_attention"),
         chapters=(CHANNEL,),
     ),
     Formula(
@@ -164,7 +164,7 @@ FORMULAS = (
         gradient=r"dF'[n,k,i,j] = \frac{1}{C}\; dF^s_{\text{avg}}[n,i,j]",
         functions=("cbam_np.ops.pooling.avg_pool_over_channels",),
         in_docstring=("dF′[n,k,i,j] = 1/C · dF^s_avg[n,i,j]",),
-        test=_autograd("avg_pool_over_channels (8)"),
+        test=_autograd("avg_pool_over_channels"),
         chapters=(CHANNELS,),
     ),
     Formula(
@@ -178,7 +178,7 @@ FORMULAS = (
         r" 0 & \text{else} \end{cases}",
         functions=("cbam_np.ops.pooling.max_pool_over_channels",),
         in_docstring=("dF′[n,k,i,j] = dF^s_max[n,i,j] if k = k*, else 0",),
-        test=_autograd("max_pool_over_channels (9)"),
+        test=_autograd("max_pool_over_channels"),
         chapters=(CHANNELS,),
     ),
     Formula(
@@ -194,9 +194,9 @@ FORMULAS = (
         in_docstring=(
             "dF′ = avg pool's dF′ + max pool's dF′",
             "d_K = Σ_n d_out[n] columns[n]ᵀ",
-            "d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, (a-u)/s, (b-v)/s]",
+            "d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, a-u, b-v]",
         ),
-        test=_autograd("spatial_map (10)"),
+        test=_autograd("spatial_map"),
         chapters=(CONVOLUTION, ITS_GRADIENT),
     ),
     Formula(
@@ -210,7 +210,7 @@ FORMULAS = (
         r" dF' = M_s \otimes dF'' + \left(\frac{\partial M_s}{\partial F'}\right)^{\!\top} dM_s",
         functions=("cbam_np.attention.spatial.spatial_attention", "cbam_np.ops.gating.gate"),
         in_docstring=("dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
-        test=_autograd("spatial_attention (11)"),
+        test=_autograd("spatial_attention"),
         chapters=(WHOLE,),
     ),
 )

@@ -1,0 +1,235 @@
+"""The one table of operations: what there is, which formula it stands for, inputs to try it with, and who knows better.
+
+Everything that goes through all operations reads it: `cbam-np check`, the tests, every array library, the run on a
+GPU, the planted mistakes, the site. A new operation is one more row.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
+from math import prod
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Shape: TypeAlias = tuple[int, ...]
+Shapes: TypeAlias = Mapping[str, Any]  # name of an argument -> its shape; for `params` a dict of such
+Op: TypeAlias = Callable[..., tuple[Any, Callable[[Any], Any]]]
+
+
+class Operation(NamedTuple):
+    """One row.
+
+    name: what reports call it. function: where the operation is in this package, and in `reference.in_pytorch` by the
+    last part of it. formula: its number in the document, "" if it has none. shapes: those of its arguments, in order,
+    for features of shape (N, C, H, W). options: what else it is called with. kinks: whether it has places without a
+    derivative, where a maximum changes hands or a ReLU opens.
+    """
+
+    name: str
+    function: str
+    formula: str
+    shapes: Callable[[int, int, int, int], Shapes]
+    options: Mapping[str, Any] = MappingProxyType({})
+    kinks: bool = False
+
+    def op(self, package: Any = None) -> Op:
+        """The operation itself, options included; from `package`, which may be cbam_np with a mistake planted in it."""
+        package = package or import_module("cbam_np")
+        return partial(attrgetter(self.function)(package), **self.options)
+
+    def in_pytorch(self) -> Callable[..., Any]:
+        """The same in PyTorch's functions, forward only. ImportError without PyTorch."""
+        module = import_module("cbam_np.reference.in_pytorch")
+        return partial(getattr(module, self.function.rsplit(".", maxsplit=1)[-1]), **self.options)
+
+    def sample(self, shape: Shape, seed: int | np.random.Generator = 0, tied: bool = False) -> dict[str, Any]:
+        """Random float64 inputs by name, for features of that shape (N, C, H, W).
+
+        The first input is standard normal, or with `tied` small integers, so that maxima are attained more than once.
+        Weights are of moderate size: in a gate near 1 PyTorch's σ′ = σ(1 - σ) has lost digits, and ours has not.
+        """
+        rng = np.random.default_rng(seed)
+
+        def draw(size: Shape) -> np.ndarray:
+            return rng.normal(size=size) / prod(size[1:]) ** 0.5 / 2
+
+        (name, first), *others = self.shapes(*shape).items()
+        inputs: dict[str, Any] = {name: rng.integers(-2, 3, first) * 1.0 if tied else rng.normal(size=first)}
+        for name, size in others:
+            if isinstance(size, Mapping):
+                inputs[name] = {key: draw(part) for key, part in size.items()}
+            else:
+                inputs[name] = draw(size)
+        return inputs
+
+
+def _channel(C: int, biases: bool = False) -> dict[str, Shape]:
+    hidden = max(C // 2, 1)
+    weights: dict[str, Shape] = {"channel.w1": (hidden, C), "channel.w2": (C, hidden)}
+    return weights | ({"channel.b1": (hidden,), "channel.b2": (C,)} if biases else {})
+
+
+def _spatial(bias: bool = False) -> dict[str, Shape]:
+    kernel: dict[str, Shape] = {"spatial.kernel": (1, 2, 7, 7)}
+    return kernel | ({"spatial.bias": (1,)} if bias else {})
+
+
+def _mlp(C: int, biases: bool = False) -> dict[str, Shape]:
+    """As many hidden units as channels: a transposed gradient of a weight keeps its shape, and has to be noticed."""
+    weights: dict[str, Shape] = {"w1": (C, C), "w2": (C, C)}
+    return weights | ({"b1": (C,), "b2": (C,)} if biases else {})
+
+
+def _f(N: int, C: int, H: int, W: int) -> Shapes:
+    return {"f": (N, C, H, W)}
+
+
+def _f1(N: int, C: int, H: int, W: int) -> Shapes:
+    return {"f1": (N, C, H, W)}
+
+
+def _z(N: int, C: int, H: int, W: int) -> Shapes:
+    return {"z": (N, C, H, W)}
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("avg_pool_over_space", "ops.avg_pool_over_space", "(3)", _f),
+    Operation("max_pool_over_space", "ops.max_pool_over_space", "(4)", _f, kinks=True),
+    Operation("relu", "ops.relu", "(5)", _z, kinks=True),
+    Operation("mlp", "ops.mlp", "(5)", lambda N, C, H, W: {"x": (N, C), **_mlp(C)}, kinks=True),
+    Operation("mlp, biases", "ops.mlp", "(5)", lambda N, C, H, W: {"x": (N, C), **_mlp(C, True)}, kinks=True),
+    Operation(
+        "shared_mlp",
+        "ops.shared_mlp",
+        "(5) (6)",
+        lambda N, C, H, W: {"avg_c": (N, C), "max_c": (N, C), **_mlp(C)},
+        kinks=True,
+    ),
+    Operation(
+        "shared_mlp, biases",
+        "ops.shared_mlp",
+        "(5) (6)",
+        lambda N, C, H, W: {"avg_c": (N, C), "max_c": (N, C), **_mlp(C, True)},
+        kinks=True,
+    ),
+    Operation("sigmoid", "ops.sigmoid", "(6) (10)", _z),
+    Operation(
+        "channel_map",
+        "channel_map",
+        "(3)-(6)",
+        lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C)},
+        kinks=True,
+    ),
+    Operation("gate by M_c", "ops.gate", "(7)", lambda N, C, H, W: {"m": (N, C, 1, 1), "f": (N, C, H, W)}),
+    Operation(
+        "channel_attention",
+        "channel_attention",
+        "(3)-(7)",
+        lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C)},
+        kinks=True,
+    ),
+    Operation(
+        "channel_attention, biases",
+        "channel_attention",
+        "(3)-(7)",
+        lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C, True)},
+        kinks=True,
+    ),
+    Operation("avg_pool_over_channels", "ops.avg_pool_over_channels", "(8)", _f1),
+    Operation("max_pool_over_channels", "ops.max_pool_over_channels", "(9)", _f1, kinks=True),
+    Operation("concat", "ops.concat", "(10)", lambda N, C, H, W: {"a": (N, C, H, W), "b": (N, C + 1, H, W)}),
+    Operation(
+        "im2col", "ops.im2col", "(10)", lambda N, C, H, W: {"x": (N, C, H, W)}, {"k": 3, "stride": 2, "padding": 1}
+    ),
+    Operation(
+        "col2im",
+        "ops.col2im",
+        "(10)",
+        lambda N, C, H, W: {"columns": (N, 9 * C, 12)},
+        {"size": (5, 7), "k": 3, "stride": 2, "padding": 1},
+    ),
+    Operation("conv2d 7×7", "ops.conv2d", "(10)", lambda N, C, H, W: {"x": (N, C, H, W), "kernel": (1, C, 7, 7)}),
+    Operation(
+        "conv2d 3×3, bias",
+        "ops.conv2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W), "kernel": (4, C, 3, 3), "bias": (4,)},
+    ),
+    Operation(
+        "conv2d 3×3, stride 2",
+        "ops.conv2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W), "kernel": (3, C, 3, 3), "bias": (3,)},
+        {"stride": 2},
+    ),
+    Operation(
+        "conv2d 5×5, stride 3",
+        "ops.conv2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W), "kernel": (3, C, 5, 5)},
+        {"stride": 3, "padding": 2},
+    ),
+    Operation(
+        "spatial_map",
+        "spatial_map",
+        "(8)-(10)",
+        lambda N, C, H, W: {"f1": (N, C, H, W), "params": _spatial()},
+        kinks=True,
+    ),
+    Operation("gate by M_s", "ops.gate", "(11)", lambda N, C, H, W: {"m": (N, 1, H, W), "f": (N, C, H, W)}),
+    Operation(
+        "spatial_attention",
+        "spatial_attention",
+        "(8)-(11)",
+        lambda N, C, H, W: {"f1": (N, C, H, W), "params": _spatial()},
+        kinks=True,
+    ),
+    Operation(
+        "spatial_attention, bias",
+        "spatial_attention",
+        "(8)-(11)",
+        lambda N, C, H, W: {"f1": (N, C, H, W), "params": _spatial(True)},
+        kinks=True,
+    ),
+    Operation(
+        "cbam",
+        "cbam",
+        "(1)-(11)",
+        lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C) | _spatial()},
+        kinks=True,
+    ),
+    Operation(
+        "cbam, biases",
+        "cbam",
+        "(1)-(11)",
+        lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C, True) | _spatial(True)},
+        kinks=True,
+    ),
+)
+
+
+# Inputs may be dicts of arrays. What goes through all arrays goes through the leaves.
+
+
+def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every array in dicts, tuples and lists with its name: the last key or argument that leads to it."""
+    if isinstance(tree, Mapping):
+        for key, part in tree.items():
+            yield from leaves(part, str(key))
+    elif isinstance(tree, tuple | list):
+        for i, part in enumerate(tree):
+            yield from leaves(part, f"{name}[{i}]")
+    else:
+        yield name, tree
+
+
+def converted(tree: Any, convert: Callable[[Any], Any]) -> Any:
+    """`tree` with every array in it converted."""
+    if isinstance(tree, Mapping):
+        return {key: converted(part, convert) for key, part in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(converted(part, convert) for part in tree)
+    return None if tree is None else convert(tree)
