@@ -343,11 +343,11 @@ SUMS_IN_FLOAT16: dict[str, Callable[[], tuple[Any, int]]] = {
         4096,
     ),
     "conv2d, d_kernel over samples": lambda: (
-        ops.conv2d(half(4096, 1, 1, 1), half(1, 2, 1, 1)[:, :1])[1](half(4096, 1, 1, 1))[1],
+        ops.conv2d(half(4096, 1, 1, 1), half(3, 1, 1, 1))[1](half(4096, 3, 1, 1))[1],
         4096,
     ),
     "conv2d, d_bias": lambda: (
-        ops.conv2d(half(4096, 1, 1, 1), half(1, 1, 1, 1), half(1))[1](half(4096, 1, 1, 1))[2],
+        ops.conv2d(half(4096, 1, 1, 1), half(3, 1, 1, 1), half(3))[1](half(4096, 3, 1, 1))[2],
         4096,
     ),
     "col2im": lambda: (ops.col2im(half_columns(), (5, 5), 3, padding=1)[0][:, :, 1:-1, 1:-1], 2056),

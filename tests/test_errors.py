@@ -340,9 +340,9 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: ops.conv2d(F64, ones(2, 4, 3, 3), ones(1)),
         "bias: expected shape (2,), got (1,)",
     ),
-    "mlp, w1 with three axes": (lambda: ops.mlp(ones(2, 4), ones(1, 2, 4), ones(4, 2)), "w1: expected (hidden, C)"),
-    "mlp, x with three axes": (lambda: ops.mlp(ones(1, 2, 4), ones(2, 4), ones(4, 2)), "w1: expected (hidden, C)"),
-    "col2im, four axes": (lambda: ops.col2im(ones(1, 2, 36, 12), (5, 6), 3), "columns: expected (N, C·9, 12)"),
+    "mlp, w1 with three axes": (lambda: ops.mlp(ones(2, 4), ones(2, 4, 1), ones(4, 2)), "w1: expected (hidden, C)"),
+    "mlp, x with three axes": (lambda: ops.mlp(ones(2, 4, 1), ones(2, 4), ones(4, 2)), "w1: expected (hidden, C)"),
+    "col2im, four axes": (lambda: ops.col2im(ones(2, 36, 12, 1), (5, 6), 3), "columns: expected (N, C·9, 12)"),
     "ties None": (
         lambda: ops.max_pool_over_space(F64, ties=None),  # type: ignore[arg-type]
         'ties: expected "first" or "split", got None',
@@ -412,7 +412,7 @@ def test_the_largest_reduction_that_the_message_names_is_accepted() -> None:
 
 def test_backward_before_forward_is_refused() -> None:
     block = cb.CBAM(4, 2, dtype="float64")
-    message = "backward: expected a forward pass before it; call block(f) first"
+    message = "backward: expected a forward pass of this very block before it"
     refused(RuntimeError, message, lambda: block.backward(F64))
     block(F64)
     block.backward(F64)

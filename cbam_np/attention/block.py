@@ -130,9 +130,16 @@ class CBAM:
     def backward(self, d_out: Array) -> Array:
         """d_f for the last forward, (N, C, H, W); fills `grads`. Calling it again gives the same again."""
         if self._backward is None:
-            raise RuntimeError("backward: expected a forward pass before it; call block(f) first")
+            raise RuntimeError(
+                "backward: expected a forward pass of this very block before it (copies, also those by pickle or .to(), "
+                "start without one); call block(f) first"
+            )
         d_f, self.grads = self._backward(d_out)
         return d_f
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: everything but the backward of the last forward, which belongs to this block."""
+        return self.__dict__ | {"_backward": None}
 
     def to(self, library: str | ModuleType) -> "CBAM":
         """A new block with the same parameters as arrays of `library`: "cupy", "numpy", or an array module.
