@@ -60,6 +60,18 @@ def total(x: Array, axis: int | tuple[int, ...], keepdims: bool = False) -> Arra
     return xp.astype(xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims), x.dtype, copy=False)
 
 
+def total_of_products(a: Array, b: Array, axis: tuple[int, ...]) -> Array:
+    """Σ of a·b along `axis`, which is kept with length 1; added up as in `total`.
+
+    NumPy's einsum adds up the products without storing them first: a pass over memory and an array less.
+    """
+    if compat.is_numpy_array(a) and accumulator(a) == a.dtype:
+        letters = list(range(a.ndim))
+        summed = np.einsum(a, letters, b, letters, [i for i in letters if i not in axis])
+        return np.expand_dims(summed, axis)
+    return total(a * b, axis=axis, keepdims=True)
+
+
 def mean(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
     """Σ of `x` along `axis`, divided by the number of entries; added up as in `total`."""
     xp = compat.array_namespace(x)

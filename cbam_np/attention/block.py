@@ -131,8 +131,8 @@ class CBAM:
         """d_f for the last forward, (N, C, H, W); fills `grads`. Calling it again gives the same again."""
         if self._backward is None:
             raise RuntimeError(
-                "backward: expected a forward pass of this very block before it (copies, also those by pickle or .to(), "
-                "start without one); call block(f) first"
+                "backward: expected a forward pass of this very block before it; call block(f) first "
+                "(a copy, also one by pickle or .to(), starts without)"
             )
         d_f, self.grads = self._backward(d_out)
         return d_f

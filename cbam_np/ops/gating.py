@@ -1,6 +1,6 @@
 """The gate, formulas (1), (2), (7), (11): a map multiplied onto features, broadcast where it has length 1."""
 
-from cbam_np.arrays import Array, Backward, total
+from cbam_np.arrays import Array, Backward, total_of_products
 from cbam_np.inputs import check_nchw, checked, namespace
 
 
@@ -33,7 +33,7 @@ def gate(m: Array, f: Array) -> tuple[Array, Backward]:
     out = m * f
 
     def backward(d_out: Array) -> tuple[Array, Array]:
-        d_m = total(d_out * f, axis=broadcast_axes, keepdims=True)
+        d_m = total_of_products(d_out, f, axis=broadcast_axes)
         d_f = m * d_out
         return d_m, d_f
 
