@@ -95,6 +95,12 @@ def test_without_clutter_there_is_dark_texture_around_the_digit() -> None:
     assert not np.array_equal(scenes.images[0, 0, :5, :5], scenes.images[1, 0, :5, :5])
 
 
+def test_the_digit_covers_what_is_under_its_ink_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "texture", lambda size, rng: np.full((size, size), 9))
+    scenes = cluttered_digits(count=20, clutter=0)
+    assert (scenes.images[~scenes.masks] == np.float32(9 / 144)).all()
+
+
 def test_more_clutter_adds_pieces_and_changes_nothing_else() -> None:
     none, few, many = (cluttered_digits(count=50, clutter=clutter) for clutter in (0, 4, 10))
     for less, more in ((none, few), (few, many)):
@@ -137,6 +143,13 @@ def test_a_scene_depends_on_split_seed_and_number_only() -> None:
     for other in (cluttered_digits(count=20, seed=4), cluttered_digits("test", count=20, seed=3)):
         assert not np.array_equal(scenes.boxes, other.boxes)
         assert not np.array_equal(scenes.images, other.images)
+
+
+def test_equal_numbers_in_two_splits_are_different_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = np.full((1797, 8, 8), 16, np.uint8)
+    monkeypatch.setattr(digits, "originals", lambda: (flat, np.zeros(1797, np.int64)))
+    validation, test = (cluttered_digits(split, count=20).boxes for split in ("validation", "test"))
+    assert (validation != test).any(axis=1).sum() > 15
 
 
 def test_the_scenes_are_the_same_bits_on_every_machine() -> None:
@@ -254,13 +267,14 @@ def moved(image: np.ndarray, down: int, right: int, mirror: bool) -> np.ndarray:
 def test_images_are_mirrored_and_moved_in_every_way_asked_for_and_no_other(flip: bool, shift: int) -> None:
     steps = range(-shift, shift + 1)
     ways = list(product(steps, steps, {False, flip}))
-    seen = []
+    seen: list[tuple[int, int, bool]] = []
     for epoch in range(30):
         for images, labels in batches(IMAGES, LABELS, 8, seed=0, epoch=epoch, flip=flip, shift=shift):
             assert images.dtype == IMAGES.dtype
             for image, label in zip(images, labels, strict=True):
                 (way,) = [way for way in ways if np.array_equal(image, moved(IMAGES[label], *way))]
                 seen.append(way)
+        assert len(set(seen[-len(LABELS) :][:8])) > 1  # each image of a batch goes its own way
     counts = np.array([seen.count(way) for way in ways])
     assert (np.abs(counts / counts.mean() - 1) < 0.6).all()  # each about equally often
 
