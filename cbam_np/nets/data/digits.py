@@ -54,8 +54,8 @@ def cluttered_digits(
     `clutter`, a scene keeps its digit, place, texture and pieces, and further pieces are added, so that amounts of
     clutter can be compared scene by scene. The three splits share no original, whatever the seed.
 
-    Raises ValueError if `split` is none of the three, if `count`, `clutter` or `seed` is negative, or if `size` is below
-    24, the side of a digit.
+    Raises ValueError if `split` is none of the three, if `count`, `clutter` or `seed` is negative, or if `size` is
+    below 24, the side of a digit.
     """
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
