@@ -6,8 +6,8 @@ hid MNIST digits among 8×8 pieces of others. A scene is built in four steps:
 
 1. one original is chosen, and a place for it, each with equal chances, wholly inside the canvas;
 2. the canvas is filled with texture: dark noise, as coarse as the digits;
-3. `clutter` square pieces, 10 pixels wide, cut at random from other originals of the same split, are laid down anywhere
-   (the lighter pixel wins);
+3. `clutter` square pieces, half as wide as a digit, cut at random from other originals of the same split, are laid
+   down anywhere (the lighter pixel wins);
 4. the digit is laid on top of all of this, so that none of its ink is hidden.
 
 Everything is enlarged three times and counted in whole numbers: grey levels 0 to 16 become 0 to 144. Only at the very
@@ -24,7 +24,7 @@ SPLIT_SEED = 0  # fixed: were it an argument, two calls could disagree about who
 
 SCALE = 3
 DIGIT = 8 * SCALE  # the side of an enlarged digit, in pixels
-PIECE = 10  # the side of a piece
+PIECE = DIGIT // 2  # the side of a piece
 FULL = 16 * SCALE**2  # the lightest grey level after enlarging
 INK = FULL // 4  # from here on, a pixel of the digit belongs to its mask
 TEXTURE = 5  # the texture's grey levels, before enlarging, are 0, ..., 4 of 16
