@@ -6,10 +6,9 @@ A command's file is imported when that command is called, so `cbam-np --help` is
 import argparse
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from cbam_np import __version__
 from cbam_np.commands import extras, terminal
@@ -61,16 +60,22 @@ def parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     return top
 
 
+def options_in(arguments: list[str], name: str) -> dict[str, Any] | None:
+    """The options of the command `name`; None if --help or --version have already printed what was asked for."""
+    try:
+        return vars(parser([name]).parse_args(arguments))
+    except SystemExit:
+        return None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all went well, 1 if a check failed, 2 if it could not be run."""
     arguments = sys.argv[1:] if arguments is None else arguments
     name = next((word for word in arguments if word in COMMANDS), "")
-    ok = True
     terminal.fall_back_to_plain_characters()
     try:
-        with suppress(SystemExit):  # --help and --version have already printed what was asked for
-            options = vars(parser([name]).parse_args(arguments))
-            ok = module_of(options.pop("command")).run(console=terminal.Screen(), **options)
+        options = options_in(arguments, name)
+        ok = options is None or module_of(options.pop("command")).run(console=terminal.Screen(), **options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED

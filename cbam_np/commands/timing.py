@@ -150,7 +150,7 @@ def show(console: Console, summary: dict[str, Any], title: str) -> None:
         cells = [
             cell
             for name in PASSES.values()
-            for cell in (f"{row[f'{name} ms']:.1f}", "" if row["side"] == ours else spread(row[f"{name} ratio"]))
+            for cell in (milliseconds(row[f"{name} ms"]), "" if row["side"] == ours else spread(row[f"{name} ratio"]))
         ]
         table.add_row(", ".join(map(str, row["size"])), row["side"], *cells)
     terminal.show(console, table)
@@ -167,6 +167,11 @@ def show(console: Console, summary: dict[str, Any], title: str) -> None:
     for row in rows:
         if not row["ok"]:
             console.print(f"[bold red]wrong[/]: {row['side']} at {row['size']}; its times mean nothing")
+
+
+def milliseconds(time: float) -> str:
+    """Three digits: "0.123", "12.3", "123", "1234"."""
+    return f"{time:#.3g}".rstrip(".") if time < 999.5 else f"{time:.0f}"
 
 
 def spread(quartiles: list[float]) -> str:

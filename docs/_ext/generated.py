@@ -13,6 +13,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
+from cbam_np.commands.timing import PASSES, milliseconds, spread
 from cbam_np.reference.cost import cbam_cost, se_cost
 from cbam_np.reference.formulas import FORMULAS, Formula
 
@@ -189,9 +190,6 @@ def tests() -> str:
 # --- how fast -----------------------------------------------------------------------------------------------------
 
 
-PASSES = ("forward", "forward + backward")
-
-
 def speed() -> str:
     """The table of `cbam-np bench`."""
     found = measured("speed")
@@ -209,20 +207,19 @@ def timings(found: dict[str, Any]) -> str:
     ours, rows = found["ours"], []
     for t in found["timings"]:
         row = [", ".join(map(str, t["size"])), t["side"]]
-        for name in PASSES:
-            low, median, high = t[f"{name} ratio"]
-            row += [f"{t[f'{name} ms']:.1f}", "" if t["side"] == ours else f"{median:.2f} ({low:.2f}–{high:.2f})"]
+        for name in PASSES.values():
+            row += [milliseconds(t[f"{name} ms"]), "" if t["side"] == ours else spread(t[f"{name} ratio"])]
         rows.append(row)
-    head = ["N, C, H=W", "side", *(cell for name in PASSES for cell in (f"{name}, ms", "ratio"))]
+    head = ["N, C, H=W", "side", *(cell for name in PASSES.values() for cell in (f"{name}, ms", "ratio"))]
     means = [
-        f"{name} {', '.join(f'{mean:.2f}' for mean in passes[name])} (`{ours}` to {side})"
+        f"`{ours}` to {side}: "
+        + "; ".join(f"{name} {', '.join(f'{mean:.2f}' for mean in figures)}" for name, figures in passes.items())
         for side, passes in found["means"].items()
-        for name in PASSES
     ]
     return (
         f"Medians over {found['runs']} runs of {found['rounds']} rounds each; in parentheses the quartiles.\n\n"
         f"{table(head, rows, 'llrrrr')}\n\n"
-        f"Geometric mean of the ratios over the sizes, one figure a run: {'; '.join(means)}."
+        f"Geometric means of the ratios over the sizes, one figure for each run. {'. '.join(means)}."
     )
 
 
