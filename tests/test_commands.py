@@ -191,11 +191,14 @@ def test_a_mistake_of_ours_is_not_taken_for_a_missing_extra(
 # --- the terminal ---------------------------------------------------------------------------------------------------
 
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command in a process of its own, stopped at the latest when the `with` ends."""
     command = [sys.executable, "-m", "cbam_np", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, env=BUFFERED, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         yield process
     finally:
@@ -222,6 +225,16 @@ def test_a_closed_pipe_ends_a_command_quietly(tmp_path: Path) -> None:
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 141
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["tour", "--help"]])
+def test_a_pipe_that_was_closed_before_is_no_error_either(arguments: list[str]) -> None:
+    nobody, pipe = os.pipe()
+    os.close(nobody)
+    command = [sys.executable, "-m", "cbam_np", *arguments]
+    done = subprocess.run(command, env=BUFFERED, stdout=pipe, stderr=subprocess.PIPE, check=False)
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
@@ -332,6 +345,18 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     assert output in err
     assert err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_must_not_be_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def refused(*_: Any, **__: Any) -> Any:  # what root, who may run the tests, is never told
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(ValueError, match=r"x\.txt cannot be written: Permission denied"), files.output_file(path):
+        ran_too_early()
 
 
 def test_an_output_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
