@@ -89,8 +89,8 @@ def public_names() -> Iterator[str]:
 @pytest.mark.parametrize("name", list(public_names()))
 def test_every_public_name_is_in_the_reference_with_an_example(name: str) -> None:
     module, short = name.rsplit(".", 1)
-    named = re.compile(rf"auto(function|class):: {re.escape(name)}$", re.MULTILINE)
-    of_module = re.compile(rf"automodule:: {re.escape(module)}\n +:members:( .*\b{short}\b.*)?$", re.MULTILINE)
+    named = re.compile(rf"^\.\. auto(function|class):: {re.escape(name)}$", re.MULTILINE)
+    of_module = re.compile(rf"^\.\. automodule:: {re.escape(module)}\n +:members:( .*\b{short}\b.*)?$", re.MULTILINE)
     pages = [page for page in PAGES if named.search(text_of(page)) or of_module.search(text_of(page))]
     assert len(pages) == 1
     assert re.search(rf"\b{short}\b", examples(pages[0]))
@@ -118,11 +118,15 @@ def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     assert {"processor", "cores", "load", "python", "numpy", "torch"} < found["machine"].keys()
 
 
-def test_the_mutants_shown_are_those_of_the_tests() -> None:
+def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     from cbam_np.checking.mutants import MUTANTS
+    from cbam_np.reference.operations import OPERATIONS
 
-    shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))["mutants"]
-    assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown] == [(m.file, m.name) for m in MUTANTS]
+    shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))
+    assert [(row["operation"], row["formula"]) for row in shown["gradients"]] == [row[:3:2] for row in OPERATIONS]
+    assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown["mutants"]] == [
+        (m.file, m.name) for m in MUTANTS
+    ]
 
 
 # --- the build ------------------------------------------------------------------------------------------------------
