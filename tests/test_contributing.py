@@ -49,8 +49,8 @@ def copy_of_the_project(folder: Path) -> Path:
     for part in ("cbam_np", "tests", "docs"):
         left_out = shutil.ignore_patterns("__pycache__", "_vendor", "images")
         shutil.copytree(ROOT / part, folder / part, ignore=left_out)
-    for file in ("pyproject.toml", "Makefile"):
-        shutil.copy(ROOT / file, folder)
+    for name in ("pyproject.toml", "Makefile"):
+        shutil.copy(ROOT / name, folder)
     return folder
 
 
@@ -117,8 +117,8 @@ def test_an_operation_added_by_the_guide_is_checked_everywhere_and_no_step_can_b
     assert checked[0] == 0, checked[1]
     assert re.search(rf"^ *{NAME} .*e-", checked[1], flags=re.MULTILINE)
     assert tested[0] == 0, tested[1]
-    for file in FILES:
-        assert re.search(rf"^{file}::.*{NAME}.* PASSED", tested[1], flags=re.MULTILINE), f"{file} has no test of it"
+    for name in FILES:
+        assert re.search(rf"^{name}::.*{NAME}.* PASSED", tested[1], flags=re.MULTILINE), f"{name} has no test of it"
     for lint in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *lint, "--no-cache", "cbam_np"]
         assert subprocess.run(command, cwd=whole, capture_output=True, check=False).returncode == 0

@@ -129,6 +129,19 @@ def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     ]
 
 
+def test_the_changelog_says_where_modules_are_now() -> None:
+    moves = re.findall(r"^ *\| `([\w.]+)` \| `([\w.]+)` \|$", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert len(moves) > 20
+    for was, now in moves:
+        assert now == f"{was}.module" or not module_file(was), was
+        assert module_file(now), now
+
+
+def module_file(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
 # --- the build ------------------------------------------------------------------------------------------------------
 
 
