@@ -56,9 +56,9 @@ NOT_ARRAYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "matrix": (
         lambda x: np.asmatrix(x.reshape(-1, x.shape[-1])),
-        "expected a plain array, got numpy.matrix; take np.asarray({})",
+        "expected a plain array, got numpy.matrix; use np.asarray({})",
     ),
-    "masked array": (np.ma.array, "expected a plain array, got numpy.MaskedArray; take np.asarray({})"),
+    "masked array": (np.ma.array, "expected a plain array, got numpy.MaskedArray; use np.asarray({})"),
     "big-endian": (
         lambda x: x.astype(">f8"),
         "expected this machine's byte order, got dtype '>f8'; {}.astype(\"float64\") has it",
@@ -323,17 +323,17 @@ MISFITS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "cbam, unknown key": (
         lambda: cb.cbam(F64, PARAMS | {"channel.w3": ones(4)}),
-        "'spatial.kernel', 'spatial.bias'], got 'channel.w3'; do you mean 'channel.w2'?",
+        "'spatial.kernel', 'spatial.bias'], got 'channel.w3'; did you mean 'channel.w2'?",
     ),
     "cbam, misspelt bias": (
         lambda: cb.cbam(F64, PARAMS | {"spatial.b": ones(1)}),
-        "got 'spatial.b'; do you mean 'spatial.bias'?",
+        "got 'spatial.b'; did you mean 'spatial.bias'?",
     ),
     "cbam, another key": (lambda: cb.cbam(F64, {**PARAMS, 3: ones(1)}), "'spatial.bias'], got 3"),  # type: ignore[dict-item]
     "cbam, channels last": (
         lambda: cb.cbam(ones(2, 5, 6, 4), PARAMS),
         "f: expected 4 channels, as channel.w1 (2, 4) has, got 5: (N, C, H, W) = (2, 5, 6, 4); are the channels last? "
-        "np.moveaxis(f, -1, 1) makes (N, H, W, C) to (N, C, H, W)",
+        "np.moveaxis(f, -1, 1) turns (N, H, W, C) into (N, C, H, W)",
     ),
     "conv2d, one bias for two channels": (
         lambda: ops.conv2d(F64, ones(2, 4, 3, 3), ones(1)),
