@@ -111,6 +111,12 @@ def test_the_commands_that_a_page_names_exist() -> None:
         assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
 
 
+def test_the_first_pages_say_that_no_gpu_has_run_it_until_one_has() -> None:
+    has_run = (ROOT / "docs" / "gpu-results.json").exists()
+    for page in (ROOT / "README.md", ROOT / "docs" / "index.md"):
+        assert ("no GPU has run it yet" in " ".join(text_of(page).split())) != has_run, page
+
+
 @pytest.mark.parametrize("name", ["proof", "suite", "speed"])
 def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     found = json.loads(text_of(ROOT / "docs" / "_generated" / f"{name}.json"))
