@@ -111,6 +111,12 @@ def test_the_commands_that_a_page_names_exist() -> None:
         assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
 
 
+def test_the_readme_lists_every_chapter_in_order() -> None:
+    chapter = re.compile(r"^\d+\. \[.+\]\((notebooks/\d\d_\w+\.ipynb)\)$", flags=re.MULTILINE)
+    there = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+    assert chapter.findall(text_of(ROOT / "README.md")) == there
+
+
 def test_the_first_pages_say_that_no_gpu_has_run_it_until_one_has() -> None:
     has_run = (ROOT / "docs" / "gpu-results.json").exists()
     for page in (ROOT / "README.md", ROOT / "docs" / "index.md"):
