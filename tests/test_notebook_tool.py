@@ -72,7 +72,7 @@ def stored_by_hand(path: Path) -> Any:
 
 
 def save(notebook: Any, path: Path) -> None:
-    path.with_suffix(".ipynb").write_text(build.to_json(notebook), encoding="utf-8")
+    path.with_suffix(".ipynb").write_text(build.desk.to_json(notebook), encoding="utf-8")
 
 
 def test_two_runs_give_the_same_bytes_and_check_notices_a_changed_text_and_a_changed_picture(
