@@ -135,7 +135,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.delitem(sys.modules, "cbam_np.commands.bench")
     monkeypatch.delattr("cbam_np.commands.bench")
     assert cli.main(["bench"]) == 2
-    assert 'pip install "cbam-np[torch]"' in capsys.readouterr().err
+    assert 'pip install -e ".[torch]"' in capsys.readouterr().err
 
 
 def test_python_m_is_the_same_command() -> None:

@@ -214,7 +214,10 @@ def run(
         "torch: autograd. f64 passes at 1e-7, 1e-12, 1e-12; f32 at 1e-5. Upstream gradients are random."
     )
     if not functions:
-        console.print('[yellow]PyTorch is not installed, its columns are empty: pip install "cbam-np\\[torch]"')
+        console.print(
+            "[yellow]PyTorch is not installed, its columns are empty. In the folder of your clone:\n"
+            'pip install -e ".\\[torch]"'
+        )
     for problem in dict.fromkeys(problems):
         console.print(f"[bold red]wrong[/] {escape(problem)}")
     console.print(

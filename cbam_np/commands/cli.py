@@ -67,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         extra = {"tour": "tour", "bench": "torch"}.get(options.command)
         if extra is None:
             raise
-        print(f'cbam-np {options.command}: {error}. Install it with: pip install "cbam-np[{extra}]"', file=sys.stderr)
+        install = f'pip install -e ".[{extra}]"'
+        print(f"cbam-np {options.command}: {error}. In the folder of your clone: {install}", file=sys.stderr)
         return 2
     except (RuntimeError, ValueError) as error:
         print(f"cbam-np {options.command}: {error}", file=sys.stderr)
