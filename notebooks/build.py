@@ -293,9 +293,11 @@ def run(chosen: list[Version], dry: bool, overwrite: bool) -> int:
     if refused and not dry and not overwrite:
         print(*map(written_into, refused), sep="\n", file=sys.stderr)
         print(
-            "Nothing has been executed, and nothing is lost. Copy to the texts what belongs there. `make learn` copies",
-            f"the rest to {desk.DESK.name}/. Then write the notebooks anew (the files as they are go to",
-            f"{desk.DESK.name}/{desk.EARLIER}/): python notebooks/build.py run --overwrite",
+            "Nothing has been executed, and nothing is lost. If it belongs to the course, copy it to the text. If it is yours,",
+            f"`make learn` brings it to {desk.DESK.name}/. After that, write the notebooks anew with",
+            "    python notebooks/build.py run --overwrite",
+            f"which also keeps these files as they are, in {desk.DESK.name}/{desk.EARLIER}/.",
+            sep="\n",
             file=sys.stderr,
         )
         return len(refused)
