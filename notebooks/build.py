@@ -240,11 +240,10 @@ def as_made(stored: NotebookNode, text: NotebookNode) -> NotebookNode:
     origins = {cell.id: cell for cell in text.cells}
     ours = {"mystnb", "tags"}.union(*(cell.metadata for cell in text.cells))
     made = copy.deepcopy(stored)
-    made.cells = [cell for cell in made.cells if cell.get("id") in origins or desk.as_shipped(cell)]
     for cell in made.cells:
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in ours}
-        if cell.get("id") in origins:
-            cell.cell_type, cell.source = origins[cell.id].cell_type, origins[cell.id].source
+    shipped = [cell if desk.as_shipped(cell) else origins.get(cell.get("id")) for cell in made.cells]
+    made.cells = [cell for cell in shipped if cell]  # without those that somebody added
     return made
 
 

@@ -125,6 +125,7 @@ def test_quick_check_accepts_what_run_leaves(tmp_path: Path, capsys: pytest.Capt
     [
         ("source", "+7 * 6"),
         ("metadata", '+--- code cell {"tags": ["other"]}'),
+        ("no metadata", '---- code cell {"tags": ["figure"]}'),
         ("kind", "+--- markdown cell {}"),
         ("nothing stored", "there is no .ipynb file"),
         ("broken", "a.ipynb can't be read as a notebook"),
@@ -144,6 +145,7 @@ def test_quick_check_notices(tmp_path: Path, capsys: pytest.CaptureFixture[str],
         "source": ("6 * 7", "7 * 6"),
         "answer in a file that is out of date": ("6 * 7", "7 * 6"),
         "metadata": ("figure", "other"),
+        "no metadata": (' tags=["figure"]', ""),
         "kind": ("# %%\n6 * 7", '# %% [markdown]\n"""6 * 7"""'),
     }
     path.write_text(TEXT.replace(*edits.get(mistake, ("", ""))), encoding="utf-8")
@@ -202,6 +204,7 @@ def saved_by_jupyter(path: Path, answer: str = "") -> bytes:
     if answer:
         notebook.cells[2].source, notebook.cells[2].execution_count = answer, 12
         notebook.cells[2].outputs = [nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=[])]
+        notebook.cells[1] = nbformat.v4.new_markdown_cell(notebook.cells[1].source, id=notebook.cells[1].id)
     notebook.cells.append(nbformat.v4.new_code_cell(""))  # Jupyter adds it after the last cell is run
     save(notebook, path)
     return path.with_suffix(".ipynb").read_bytes()
@@ -221,7 +224,7 @@ def test_an_answer_passes_the_quick_check_which_names_it_and_advises_nothing_tha
     saved_by_jupyter(tmp_path / "a.py", "answer = 42\nanswer")
     assert build.main(["check", "--quick", str(tmp_path / "a.py")]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("a: ok\na: somebody wrote in 1 of its cells, the first is: answer = 42\n")
+    assert printed.startswith("a: ok\na: somebody wrote in 2 of its cells, the first is: import sys\n")
     assert "build.py run" not in printed
 
 
@@ -244,9 +247,11 @@ def test_run_does_not_write_over_an_answer_unless_told_to_and_then_keeps_it(
     monkeypatch.setattr(build, "execute_all", execute_all)
     assert build.main(["run", str(path)]) == 1
     refusal = capsys.readouterr().err
-    assert ("a: somebody wrote in 1 of its cells" if content == "answer" else "can't be read") in refusal
+    assert ("a: somebody wrote in 2 of its cells" if content == "answer" else "can't be read") in refusal
     assert "run --overwrite" in refusal
     assert (stored.read_bytes(), executed) == (saved, [])
+    assert build.main(["run", "--dry-run", str(path)]) == 0
+    assert stored.read_bytes() == saved
 
     monkeypatch.chdir(path.parent)  # the folder of the kept file doesn't depend on where the command is given
     assert build.main(["run", "--overwrite", "a"]) == 0
@@ -275,7 +280,9 @@ def test_an_answer_saved_while_the_notebooks_are_executed_is_kept(
 
 def test_what_was_copied_to_the_text_does_not_stop_run(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
-    saved_by_jupyter(path, "7 * 6")
+    notebook = stored_by_hand(path)
+    notebook.cells[2].source = "7 * 6"
+    save(notebook, path)
     assert build.written_into(build.Version(path))
     path.write_text(TEXT.replace("6 * 7", "7 * 6"), encoding="utf-8")
     assert build.written_into(build.Version(path)) == ""

@@ -58,7 +58,7 @@ def merge(mine: NotebookNode, edition: NotebookNode) -> NotebookNode:
     old = [cell.get("id") or digest(cell) for cell in mine.cells]
     new = [cell.id for cell in edition.cells]
     cells: list[NotebookNode] = []
-    for kind, i, i_end, j, j_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for kind, i, i_end, j, j_end in SequenceMatcher(None, old, new).get_opcodes():
         if kind == "equal":
             pairs = zip(mine.cells[i:i_end], edition.cells[j:j_end], strict=True)
             cells += [a if id(a) in by_hand else b for a, b in pairs]
@@ -70,10 +70,8 @@ def merge(mine: NotebookNode, edition: NotebookNode) -> NotebookNode:
     merged.metadata = copy.deepcopy(mine.metadata)
     merged.cells = [copy.deepcopy(cell) for cell in cells]
     for before, cell in zip(cells, merged.cells, strict=True):
-        if id(before) in by_hand:
-            if cell.get("id") in taken:  # two cells can't have the same id
-                cell.id = uuid4().hex[:8]
-            taken.add(cell.id)
+        if id(before) in by_hand and cell.get("id") in taken:  # two cells can't have the same id
+            cell.id = uuid4().hex[:8]
     return merged
 
 
