@@ -148,7 +148,10 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in (ROOT / "cbam_np").rglob("*.py")}
+FILES = [
+    path for path in (ROOT / "cbam_np").rglob("*.py") if ".ipynb_checkpoints" not in path.parts
+]  # Jupyter's copies
+SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in FILES}
 
 
 def imports(source: str) -> set[str]:
