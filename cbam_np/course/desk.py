@@ -124,9 +124,7 @@ def lay_out(shipped: Path = SHIPPED, desk: Path = DESK) -> list[str]:
         editions = {}  # every notebook is then compared with the one that is shipped
     sources = sorted([*shipped.glob("[0-9]*.ipynb"), *shipped.glob("solutions/[0-9]*.ipynb")])
     if not sources:
-        raise FileNotFoundError(
-            f"{shipped}: expected the notebooks of the course, found none; an installed package doesn't have them, a clone does"
-        )
+        raise FileNotFoundError(f"{shipped}: expected the notebooks of the course, found none; run this in a clone")
     copied, renewed, kept, said = 0, 0, 0, []
     for source in sources:
         name = source.relative_to(shipped).with_suffix("").as_posix()
