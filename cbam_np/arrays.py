@@ -108,7 +108,7 @@ def usable_cupy() -> ModuleType:
     except ImportError as error:
         raise RuntimeError(
             "CuPy is not installed. Install the wheel for your CUDA version: "
-            'pip install "cbam-np[cupy13x]" (CUDA 13) or pip install "cbam-np[cupy12x]" (CUDA 12)'
+            "pip install cupy-cuda13x (CUDA 13) or pip install cupy-cuda12x (CUDA 12)"
         ) from error
 
 
