@@ -1,0 +1,1 @@
+"""Networks with attention, the data they learn from, and their training."""
