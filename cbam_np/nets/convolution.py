@@ -1,0 +1,5 @@
+"""stub"""
+
+from cbam_np.ops import conv2d
+
+__all__ = ["conv2d"]

@@ -1,0 +1,99 @@
+"""The processes that train together: one, or as many as `mpirun -n 4 cbam-np train ...` starts.
+
+Each process has the whole network and a part of every batch. All they exchange is one sum a step.
+
+Needs the extra "mpi" (mpi4py, and an MPI: the wheel of MPICH or your cluster's own), but not to train in one process.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
+
+from cbam_np.arrays import Array, Params, asarray, library_name, to_numpy
+
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE")  # how mpirun tells its processes how many they are
+
+
+class World:
+    """The processes that train together, seen from one of them. `World()` is a process alone.
+
+    rank: the number of this process, from 0. size: how many there are. communicator: mpi4py's, or None.
+    """
+
+    def __init__(self, communicator: Any = None) -> None:
+        self._communicator = communicator
+        self.rank: int = communicator.Get_rank() if communicator else 0
+        self.size: int = communicator.Get_size() if communicator else 1
+
+    def total(self, arrays: Params) -> Params:
+        """Each array, added up over all processes; all of them get the sums.
+
+        The arrays travel end to end in one message: the time to start a message is paid once. They are NumPy arrays,
+        or CuPy arrays, which go by way of the host unless this MPI reads the memory of a GPU.
+        """
+        if self.size == 1:
+            return arrays
+        values = list(arrays.values())
+        xp = array_namespace(*values)
+        message = self._summed(xp.concat([xp.reshape(x, (-1,)) for x in values]))
+        ends = np.cumsum([prod(x.shape) for x in values]).tolist()
+        starts = [0, *ends[:-1]]
+        return {
+            name: xp.reshape(message[start:end], x.shape)
+            for (name, x), start, end in zip(arrays.items(), starts, ends, strict=True)
+        }
+
+    def _summed(self, message: Array) -> Array:
+        from mpi4py import MPI
+
+        if is_cupy_array(message) and self.reads_gpu_memory():
+            array_namespace(message).cuda.get_current_stream().synchronize()  # MPI does not wait for CuPy
+            self._communicator.Allreduce(MPI.IN_PLACE, message)
+            return message
+        host = to_numpy(message)
+        self._communicator.Allreduce(MPI.IN_PLACE, host)
+        return asarray(host, library_name(message))
+
+    def reads_gpu_memory(self) -> bool:
+        """Whether this MPI is CUDA-aware, which since MPI 4.1 it says itself."""
+        return "cuda" in (self._communicator.Get_info().Get("mpi_memory_alloc_kinds") or "")
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """An error inside ends all processes: the others would wait for this one's sums forever."""
+        try:
+            yield
+        except BaseException as error:
+            if self.size == 1:
+                raise
+            if not isinstance(error, ValueError | RuntimeError | OSError):
+                traceback.print_exc()
+            print(f"process {self.rank} of {self.size} ended all of them: {error}", file=sys.stderr, flush=True)
+            self._communicator.Abort(2)
+
+
+def world() -> World:
+    """The processes that mpirun started; one alone if it did not.
+
+    MPI is loaded only if mpirun says that there are several. Raises ModuleNotFoundError if then mpi4py is missing, and
+    RuntimeError if mpi4py does not see the others, because it belongs to another MPI than mpirun.
+    """
+    started = max(int(os.environ.get(name, 1)) for name in SIZES)
+    if started == 1:
+        return World()
+    from mpi4py import MPI
+
+    found = World(MPI.COMM_WORLD)
+    if found.size != started:
+        raise RuntimeError(
+            f"mpirun: expected {started} processes that see each other, got {found.size}: mpirun and mpi4py belong to "
+            f"different MPIs; call the mpirun of {MPI.Get_library_version().split(',')[0].splitlines()[0].strip()}"
+        )
+    return found
