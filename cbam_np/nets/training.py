@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from array_api_compat import array_namespace
 
-from cbam_np import ops
 from cbam_np.arrays import Array, Params, asarray, dtype_name, library_name, to_numpy
 from cbam_np.inputs import check_integer
 from cbam_np.nets.data import batches
-from cbam_np.nets.faults import first_fault
+from cbam_np.nets.faults import all_finite, first_fault
+from cbam_np.nets.heads import class_loss
 from cbam_np.nets.mpi import World
 from cbam_np.nets.network import Network
 
@@ -24,18 +24,19 @@ ALONE = World()
 def sgd_step(
     params: Params, grads: Params, velocity: Params, lr: float, momentum: float, weight_decay: float
 ) -> tuple[Params, Params]:
-    """One step of stochastic gradient descent: new parameters w and new velocities v.
+    """One step of stochastic gradient descent with momentum: new parameters w and new velocities v.
 
-        g = d_w + weight_decay · w        (for weights: arrays with two axes or more)
-        g = d_w                           (for biases, and for γ and β of batch norm)
-        v ← momentum · v + g
+        g = d_w + weight_decay · w        for weights, which have two axes or more
+        g = d_w                           for biases, and for γ and β of batch norm
+        v ← momentum · v + g              (v = 0 at the start)
         w ← w - lr · v
 
-    weight_decay · w is the gradient of ½ weight_decay ‖w‖², a price for large weights. A bias or a γ costs nothing.
-    Where a gradient g stays the same, v grows to g / (1 - momentum); where it changes sign, v hardly moves.
+    weight_decay · w is the gradient of ½ weight_decay ‖w‖²: large weights have a price, a bias or a γ has none.
+    Along a direction in which the gradient stays the same, v grows to g / (1 - momentum); where it keeps changing its
+    sign, v stays small.
 
-    params, grads: the same keys. velocity: the same, or {} before the first step, when v = 0. Nothing is changed in
-    place. Source: PyTorch's `torch.optim.SGD`, which this equals with two groups of parameters.
+    params, grads: dicts with the same keys; velocity: so too, or {} at the start. Nothing is changed in place.
+    Source: PyTorch's `torch.optim.SGD`, which does the same with two groups of parameters.
     """
     new_params, new_velocity = {}, {}
     for name, w in params.items():
@@ -46,13 +47,13 @@ def sgd_step(
 
 
 def cosine(step: int, steps: int, warm_up: int, peak: float) -> float:
-    """The learning rate of a step, of 0, ..., steps - 1: up in a straight line, then down half a cosine.
+    """The learning rate of a step (0, ..., steps - 1): up in a straight line, then down along half a cosine.
 
         step < warm_up:    peak · (step + 1) / (warm_up + 1)
-        then:              peak · ½ (1 + cos(π t)),    t = (step - warm_up) / (steps - warm_up)
+        afterwards:        peak · ½ (1 + cos(π t)),        t = (step - warm_up) / (steps - warm_up)
 
-    It begins low, because the first gradients are those of random weights, and ends near 0, so that the last batches
-    no longer push the weights about. Source: Loshchilov, Hutter, "SGDR", ICLR 2017, equation (5).
+    It starts low, because the first gradients are those of random weights, and ends near 0, so that the noise of single
+    batches dies down. Source: Loshchilov, Hutter, "SGDR", ICLR 2017, equation (5).
     """
     if step < warm_up:
         return peak * (step + 1) / (warm_up + 1)
@@ -61,14 +62,14 @@ def cosine(step: int, steps: int, warm_up: int, peak: float) -> float:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The same recipe on the same data gives the same network, to the last bit.
+    """How to train. One recipe on one data set gives one network, to the last bit.
 
-    peak: the largest learning rate, reached after `warm_up` epochs. flip, shift: see `batches`.
-    parts: into how many parts every batch is cut. Batch norm sees one part at a time. See `gradient`.
+    peak: the largest learning rate, reached after `warm_up` epochs. flip, shift: see `batches`. parts: see `gradient`.
+    Raises ValueError for a number out of range.
     """
 
-    epochs: int = 6
-    batch_size: int = 64
+    epochs: int = 5
+    batch_size: int = 32
     peak: float = 0.1
     warm_up: int = 1
     momentum: float = 0.9
@@ -81,13 +82,16 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("warm_up", 0), ("shift", 0), ("seed", 0), ("parts", 1)):
             check_integer(name, getattr(self, name), least)
-        if not self.peak > 0:
+        if not 0 < self.peak < float("inf"):
             raise ValueError(f"peak: expected a positive number, got {self.peak}")
+        for name in ("momentum", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a number from 0 to less than 1, got {getattr(self, name)}")
 
 
 @dataclass
 class State:
-    """How far a training is. With the network's parameters and buffers it is all that is needed to go on."""
+    """How far a training has come. With the network's parameters and buffers, this is all it needs to go on."""
 
     step: int = 0
     velocity: Params = field(default_factory=dict)
@@ -96,34 +100,33 @@ class State:
 def train(
     net: Network, data: Pictures, validation: Pictures, recipe: Recipe, state: State, world: World = ALONE
 ) -> Iterator[dict[str, Any]]:
-    """Train `net` from `state` to the end of the recipe; after every step, `net` and `state` are changed and a record
-    comes: step, epoch, rate, loss, and after the last step of an epoch the accuracy on the validation pictures.
+    """Train `net` from `state` to the end of the recipe, and give a record after every step.
 
-    The order of the pictures depends on the seed and the epoch alone, so a training that goes on in the middle
-    of an epoch sees the very batches that it would have seen.
+    A record has step, epoch, lr and loss, and after the last step of an epoch the accuracy on `validation`. By
+    then `net` and `state` are those after the step. The batches depend on the seed, the epoch and their number alone,
+    so a training that goes on in the middle of an epoch sees the batches that it would have seen.
 
-    Raises RuntimeError that names the step and the layer if the loss or a gradient is not finite; then `net.params` and
-    `state` are still those before the step.
+    Raises RuntimeError that names the step and the layer if the loss or a gradient is not finite. Then `net` and
+    `state` are those before the step.
     """
-    per_epoch = -(-len(data[0]) // recipe.batch_size)  # rounded up: the last batch of an epoch may be smaller
+    per_epoch = -(-len(data[0]) // recipe.batch_size)  # rounded up: the last batch may be smaller
     steps, warm_up = recipe.epochs * per_epoch, min(recipe.warm_up, recipe.epochs - 1) * per_epoch
     net.train()
     for epoch in range(state.step // per_epoch, recipe.epochs):
-        start = state.step % per_epoch
-        augmentation = {"flip": recipe.flip, "shift": recipe.shift}
-        for x, labels in batches(*data, recipe.batch_size, seed=recipe.seed, epoch=epoch, start=start, **augmentation):
+        draw = {"seed": recipe.seed, "epoch": epoch, "flip": recipe.flip, "shift": recipe.shift}
+        for x, labels in batches(*data, recipe.batch_size, start=state.step % per_epoch, **draw):
             lr = cosine(state.step, steps, warm_up, recipe.peak)
             try:
                 loss, grads = gradient(net, x, labels, recipe.parts, world)
             except FloatingPointError as error:
-                raise RuntimeError(f"step {state.step + 1}: {error}; try a smaller learning rate") from error
+                raise RuntimeError(f"step {state.step + 1}: {error}; try a lower peak of the learning rate") from error
             net.params, state.velocity = sgd_step(
                 net.params, grads, state.velocity, lr, recipe.momentum, recipe.weight_decay
             )
             state.step += 1
-            record = {"step": state.step, "epoch": epoch + 1, "rate": lr, "loss": loss}
+            record = {"step": state.step, "epoch": epoch + 1, "lr": lr, "loss": loss}
             if state.step % per_epoch == 0:
-                record["accuracy"] = accuracy(net, *validation, world)
+                record["accuracy"] = accuracy(net, *validation, world=world)
             yield record
 
 
@@ -132,20 +135,67 @@ def gradient(
 ) -> tuple[float, Params]:
     """The mean loss of a batch of B pictures, and its gradient with respect to the parameters.
 
-        loss = 1/B Σ_b loss_b           so every picture's loss has the upstream gradient 1/B
+        loss = 1/B Σ_b loss_b = Σ_part share(part) · loss(part),        share(part) = (pictures in it) / B
 
-    The batch is cut into parts, and gradients are sums over pictures, so those of the parts add up. The processes
-    share the parts out, and one `Allreduce` gives all of them the same sums. How many processes there are changes
-    nothing but the order in which numbers are added.
+    where loss(part) is the mean over one part of the batch. The gradient of a sum is the sum of the gradients. So the
+    processes take turns at the parts, and one sum over all processes gives every one of them the gradient of the whole
+    batch. How many processes there are only changes the order in which numbers are added.
 
-    Batch norm is where parts are not the same as a whole batch: mean and variance are those of one part. Its running
-    averages start each part where the last step left them, and end at the mean over the parts.
+    How many parts there are changes more: batch norm sees one part at a time, its mean and its variance. Its running
+    averages go on from the last step in each part alike, and the mean of the results is kept, weighted by share.
 
-    Raises FloatingPointError that names the first layer at fault if the loss or a gradient is not finite.
+    Raises ValueError if the processes cannot take turns evenly, FloatingPointError that names the first layer
+    at fault if the loss or a gradient is not finite.
     """
-    B = len(x)
-    before = net.buffers
+    if parts % world.size:
+        raise ValueError(f"parts: expected a multiple of the {world.size} processes, got {parts}")
+    running = net.buffers
     sums: Params = {}
-    for part in range(world.rank, parts, world.size):
-        ...
-    return sums
+    try:
+        for part in range(world.rank, parts, world.size):
+            net.buffers = dict(running)
+            terms = _part(net, x[part::parts], labels[part::parts], len(x))
+            sums = {name: sums[name] + term for name, term in terms.items()} if sums else terms
+        sums = world.total(sums)
+        if not all_finite(*sums.values()):  # backward comes to the last layer first
+            name = next(name for name in reversed([*running, *net.params]) if not all_finite(sums[name]))
+            raise FloatingPointError(f"the gradient of {name} is not finite")
+    except FloatingPointError:
+        net.buffers = running
+        raise
+    net.buffers = {name: sums[name] for name in running}
+    return float(to_numpy(sums["loss"])), {name: sums[name] for name in net.params}
+
+
+def _part(net: Network, x: np.ndarray, labels: np.ndarray, B: int) -> Params:
+    """What one part adds to the loss, the gradients and the running averages."""
+    share = len(x) / B
+    x, labels = on_arrays_of(net, x, labels)
+    loss, d_logits = class_loss(net(x), labels)
+    if not all_finite(loss):
+        raise FloatingPointError(f"the loss is not finite; the first layer at fault is {first_fault(net, x)}")
+    net.backward(share * d_logits)
+    return {"loss": share * loss, **net.grads, **{name: share * value for name, value in net.buffers.items()}}
+
+
+def accuracy(net: Network, images: np.ndarray, labels: np.ndarray, batch_size: int = 128, world: World = ALONE) -> float:
+    """The share of pictures that `net`, in evaluation, puts into their class. The processes take turns at the batches.
+
+    Leaves the network in training or evaluation, as it was.
+    """
+    training, net.training = net.training, False
+    right = 0
+    for x, y in islice(batches(images, labels, batch_size, seed=None), world.rank, None, world.size):
+        x, y = on_arrays_of(net, x, y)
+        logits = net(x)
+        xp = array_namespace(logits)
+        right += int(xp.sum(xp.argmax(logits, axis=1) == y))
+    net.training = training
+    return int(world.total({"right": np.asarray(right)})["right"]) / len(images)
+
+
+def on_arrays_of(net: Network, images: np.ndarray, labels: np.ndarray) -> tuple[Array, Array]:
+    """A batch in the network's dtype and array library."""
+    w = next(iter(net.params.values()))
+    library = library_name(w)
+    return asarray(images.astype(dtype_name(w)), library), asarray(labels, library)
