@@ -15,7 +15,7 @@ from support import OPERATIONS, random_params
 
 import cbam_np as cb
 from cbam_np import inputs, ops
-from cbam_np.attention import block, channel, spatial
+from cbam_np.attention import checks
 from cbam_np.ops import activation, conv, gating, joining, perceptron, pooling
 
 F64 = np.ones((2, 4, 5, 6))
@@ -473,7 +473,7 @@ def test_the_block_asks_once_forward_and_once_backward(monkeypatch: pytest.Monke
     asked: list[str] = []
     for name in ("namespace", "check_gradient"):
         monkeypatch.setattr(inputs, name, partial(_noted, asked, name, getattr(inputs, name)))
-    for module in (activation, conv, gating, joining, perceptron, pooling, channel, spatial, block):
+    for module in (activation, conv, gating, joining, perceptron, pooling, checks):
         if hasattr(module, "namespace"):
             monkeypatch.setattr(module, "namespace", partial(_noted, asked, "namespace", module.namespace))
     _, backward = cb.cbam(F64, PARAMS)

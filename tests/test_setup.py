@@ -1,6 +1,7 @@
 """Promises of the project's set-up: one version, pinned dependencies, light imports that run one way, a small block."""
 
 import ast
+import importlib
 import io
 import re
 import subprocess
@@ -69,6 +70,7 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "cbam_np").rglob("*.py")}
 SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in (ROOT / "cbam_np").rglob("*.py")}
 
 
@@ -145,3 +147,37 @@ ONE_SITTING = 150  # lines of code; today's longest, conv, has about two thirds 
 @pytest.mark.parametrize("module", [name for name in sorted(SOURCES) if floor(name) in (1, 2)])
 def test_a_file_with_formulas_can_be_read_in_one_sitting(module: str) -> None:
     assert lines_of_code(SOURCES[module]) <= ONE_SITTING
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    """`import cbam_np.ops.conv as m` must yield a module, whatever `cbam_np.ops` exports."""
+    packages = {module for module in SOURCES if f"{module}.__init__" in FILES}
+    assert "cbam_np.ops" in packages
+    for package in packages:
+        exported = set(vars(importlib.import_module(package)).get("__all__", ()))
+        modules = {name.removeprefix(f"{package}.") for name in SOURCES if name.startswith(f"{package}.")}
+        assert not exported & modules, package
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("notebooks/*.py"), *ROOT.glob("docs/**/*.py")]), ids=lambda p: p.name
+)
+def test_notebooks_and_scripts_import_nothing_from_the_tests(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tests = {file.stem for file in (ROOT / "tests").glob("*.py")}
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(text))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [str(node.module)]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert not imported & {"tests", *tests}
+    assert not re.search(r"sys\.path.*tests", text)

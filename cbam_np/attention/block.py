@@ -8,31 +8,10 @@ from typing import Any
 import numpy as np
 
 from cbam_np.arrays import Array, Backward, Params, asarray, describe
-from cbam_np.attention.channel import channel_attention, check_channel_shapes
-from cbam_np.attention.spatial import check_spatial_shapes, spatial_attention
-from cbam_np.inputs import (
-    CHANNEL,
-    SPATIAL,
-    Ties,
-    check_integer,
-    check_maps,
-    check_nchw,
-    check_params,
-    check_ties,
-    checked,
-    namespace,
-)
-
-
-def check_block(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
-    """Raise TypeError or ValueError unless these are the inputs of the block."""
-    weights = check_params(params, CHANNEL + SPATIAL)
-    namespace(f=f, **weights)
-    check_nchw("f", f)
-    check_channel_shapes(f, weights)
-    check_spatial_shapes(weights)
-    check_ties(ties)
-    check_maps(maps)
+from cbam_np.attention.channel import channel_attention
+from cbam_np.attention.checks import check_block
+from cbam_np.attention.spatial import spatial_attention
+from cbam_np.inputs import Ties, check_integer, check_ties, checked
 
 
 @checked(check_block)
