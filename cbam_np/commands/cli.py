@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cbam_np import __version__
+from cbam_np.commands import train
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     gpu.add_argument("--output", type=Path, default=Path("docs/gpu-results.json"), help="(default %(default)s)")
     gpu.add_argument("--rounds", type=int, default=20, help="timed rounds per size (default %(default)s)")
 
+    train.add_arguments(commands.add_parser("train", help="train a network with attention on digits among clutter"))
+
     commands.add_parser("doctor", help="what is installed, and which array libraries can be used here")
     return top
 
@@ -59,12 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
             from cbam_np.commands import gpu_test
 
             ok = gpu_test.run(options.output, options.rounds, console)
+        elif options.command == "train":
+            given = {name: value for name, value in vars(options).items() if name != "command"}
+            ok = train.run(console=console, **given)
         else:
             from cbam_np.commands import doctor
 
             ok = doctor.run(console)
     except ImportError as error:
-        extra = {"tour": "tour", "bench": "torch"}.get(options.command)
+        extra = {"tour": "tour", "bench": "torch", "train": "train"}.get(options.command)
         if extra is None:
             raise
         print(f'cbam-np {options.command}: {error}. Install it with: pip install "cbam-np[{extra}]"', file=sys.stderr)

@@ -61,6 +61,10 @@ class World:
         self._communicator.Allreduce(MPI.IN_PLACE, host)
         return asarray(host, library_name(message))
 
+    def from_first(self, value: Any) -> Any:
+        """The value that process 0 has, for all of them; the others' are ignored."""
+        return value if self.size == 1 else self._communicator.bcast(value)
+
     def reads_gpu_memory(self) -> bool:
         """Whether this MPI is CUDA-aware, which since MPI 4.1 it says itself."""
         return "cuda" in (self._communicator.Get_info().Get("mpi_memory_alloc_kinds") or "")

@@ -1,7 +1,7 @@
 """Training by hand: the step of the optimiser, the schedule of its learning rate, and the loop around them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from math import cos, pi
 from typing import Any, TypeAlias
@@ -35,13 +35,13 @@ def sgd_step(
     Along a direction in which the gradient stays the same, v grows to g / (1 - momentum); where it keeps changing its
     sign, v stays small.
 
-    params, grads: dicts with the same keys; velocity: so too, or {} at the start. Nothing is changed in place.
+    params, grads, velocity: dicts with the same keys. Nothing is changed in place.
     Source: PyTorch's `torch.optim.SGD`, which does the same with two groups of parameters.
     """
     new_params, new_velocity = {}, {}
     for name, w in params.items():
         g = grads[name] + weight_decay * w if w.ndim >= 2 else grads[name]
-        v = momentum * velocity[name] + g if velocity else g
+        v = momentum * velocity[name] + g
         new_params[name], new_velocity[name] = w - lr * v, v
     return new_params, new_velocity
 
@@ -93,8 +93,13 @@ class Recipe:
 class State:
     """How far a training has come. With the network's parameters and buffers, this is all it needs to go on."""
 
-    step: int = 0
-    velocity: Params = field(default_factory=dict)
+    step: int
+    velocity: Params
+
+
+def at_rest(net: Network) -> State:
+    """The state before the first step."""
+    return State(0, {name: array_namespace(w).zeros_like(w) for name, w in net.params.items()})
 
 
 def train(
@@ -154,7 +159,8 @@ def gradient(
     try:
         for part in range(world.rank, parts, world.size):
             net.buffers = dict(running)
-            terms = _part(net, x[part::parts], labels[part::parts], len(x))
+            with np.errstate(over="ignore", invalid="ignore"):  # the sums are checked, so no warnings
+                terms = _part(net, x[part::parts], labels[part::parts], len(x))
             sums = {name: sums[name] + term for name, term in terms.items()} if sums else terms
         sums = world.total(sums)
         if not all_finite(*sums.values()):  # backward comes to the last layer first
