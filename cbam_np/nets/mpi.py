@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_array
+from array_api_compat import array_namespace
 
 from cbam_np.arrays import Array, Params, asarray, library_name, to_numpy
 
@@ -51,15 +51,15 @@ class World:
         }
 
     def _summed(self, message: Array) -> Array:
-        from mpi4py import MPI
-
-        if is_cupy_array(message) and self.reads_gpu_memory():
-            array_namespace(message).cuda.get_current_stream().synchronize()  # MPI does not wait for CuPy
-            self._communicator.Allreduce(MPI.IN_PLACE, message)
-            return message
-        host = to_numpy(message)
-        self._communicator.Allreduce(MPI.IN_PLACE, host)
-        return asarray(host, library_name(message))
+        xp, library = array_namespace(message), library_name(message)
+        if library == "cupy" and self.reads_gpu_memory():
+            sums = xp.empty_like(message)
+            xp.cuda.get_current_stream().synchronize()  # MPI knows nothing of what CuPy has still to compute
+            self._communicator.Allreduce(message, sums)
+            return sums
+        message = to_numpy(message)
+        self._communicator.Allreduce(message, sums := np.empty_like(message))
+        return asarray(sums, library)
 
     def from_first(self, value: Any) -> Any:
         """The value that process 0 has, for all of them; the others' are ignored."""
