@@ -17,7 +17,7 @@ from array_api_compat import array_namespace
 
 from cbam_np import ops
 from cbam_np.arrays import Array, Backward, Params
-from cbam_np.nets.convolution import conv2d
+from cbam_np.nets.on_numpy import conv2d, relu
 
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]  # d_out -> d_x, gradients of parameters by name
 
@@ -257,7 +257,7 @@ class Residual:
         f, branch_backward = self.branch(x, net)
         s, shortcut_backward = self.shortcut(x, net)
         z, add_backward = ops.add(f, s)
-        out, relu_backward = ops.relu(z)
+        out, relu_backward = relu(z)
 
         def backward(d_out: Array) -> tuple[Array, Params]:
             d_f, d_s = add_backward(relu_backward(d_out))

@@ -10,6 +10,7 @@ from cbam_np.nets.attention import Attention
 from cbam_np.nets.heads import head_layers
 from cbam_np.nets.layers import BatchNorm, Chain, Conv, Layer, Plain, Residual
 from cbam_np.nets.network import Network
+from cbam_np.nets.on_numpy import relu
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def resnet(
     chosen = Attention(attention, **options)
 
     k, stride = (7, 2) if plan.imagenet else (3, 1)
-    layers: list[Layer] = [Conv("conv1", channels, width, k, stride), BatchNorm("bn1", width), Plain(ops.relu)]
+    layers: list[Layer] = [Conv("conv1", channels, width, k, stride), BatchNorm("bn1", width), Plain(relu)]
     if plan.imagenet:
         layers.append(Plain(partial(ops.max_pool2d, k=3, stride=2, padding=1)))
     C = width
@@ -93,7 +94,7 @@ def _block(name: str, C: int, inner: int, stride: int, expansion: int, attention
         sizes = [(C, inner, 1, 1), (inner, inner, 3, stride), (inner, out, 1, 1)]
     branch: list[Layer] = []
     for i, size in enumerate(sizes, start=1):
-        branch += [Conv(f"{name}.conv{i}", *size), BatchNorm(f"{name}.bn{i}", size[1]), Plain(ops.relu)]
+        branch += [Conv(f"{name}.conv{i}", *size), BatchNorm(f"{name}.bn{i}", size[1]), Plain(relu)]
     branch[-1:] = attention.layers(name, out)  # in place of the last ReLU, which comes after the addition
     shortcut: tuple[Layer, ...] = ()
     if stride > 1 or C != out:

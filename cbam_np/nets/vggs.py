@@ -9,6 +9,7 @@ from cbam_np.nets.attention import Attention
 from cbam_np.nets.heads import head_layers
 from cbam_np.nets.layers import BatchNorm, Chain, Conv, Layer, Linear, Plain, flatten
 from cbam_np.nets.network import Network
+from cbam_np.nets.on_numpy import relu
 
 PLANS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}  # convolutions in each stage
 
@@ -57,7 +58,7 @@ def vgg(
             layers.append(Conv(f"features.{place}", C, out, 3, bias=True))
             if batch_norm:
                 layers.append(BatchNorm(f"features.{place + 1}", out))
-            layers.append(Plain(ops.relu))
+            layers.append(Plain(relu))
             place += 3 if batch_norm else 2
             C = out
         layers += chosen.layers(f"stage{stage + 1}", C)
@@ -65,8 +66,8 @@ def vgg(
         place += 1
     if head == "class":
         layers.append(Plain(flatten))
-        layers += [Linear("classifier.0", C * (size // 32) ** 2, hidden), Plain(ops.relu)]
-        layers += [Linear("classifier.3", hidden, hidden), Plain(ops.relu), Linear("classifier.6", hidden, classes)]
+        layers += [Linear("classifier.0", C * (size // 32) ** 2, hidden), Plain(relu)]
+        layers += [Linear("classifier.3", hidden, hidden), Plain(relu), Linear("classifier.6", hidden, classes)]
     else:
         layers += head_layers(head, C, classes)
     what = f"vgg({depth}, attention={attention!r}, width={width}, head={head!r})"
