@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn test notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
+.PHONY: help learn test test-jax notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with 
 	$(BIN)/mypy
 	$(BIN)/python notebooks/build.py check --quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov
+
+test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m jax
 
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
 	$(BIN)/python notebooks/build.py run
@@ -72,6 +75,10 @@ $(VENV)/for-learning: $(VENV)/created pyproject.toml constraints.txt
 $(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[test]"
 	@touch $@ $(VENV)/for-learning
+
+$(VENV)/for-jax: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[test,jax]"
+	@touch $@ $(VENV)/for-testing $(VENV)/for-learning
 
 $(VENV)/for-docs: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[docs]"

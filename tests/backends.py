@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -55,15 +56,25 @@ def opened(name: str) -> Iterator[Backend]:
 
         yield Backend(name, "torch", torch.tensor)
     elif name == "jax":
-        import jax  # type: ignore[import-not-found,unused-ignore]
-
-        jax.config.update("jax_enable_x64", True)
-        yield Backend(name, "jax", jax.numpy.asarray)
+        with jax_in(64) as jax:
+            yield Backend(name, "jax", jax.numpy.asarray)
     elif name == "cupy-standin":
         with cupy_standin.installed() as standin:
             yield Backend(name, "cupy", standin.asarray)
     else:
         yield Backend(name, "cupy", usable_cupy().asarray)
+
+
+@contextmanager
+def jax_in(bits: int) -> Iterator[Any]:
+    """JAX with float64 (64) or without (32, which it is unless told otherwise), for the length of a `with`."""
+    jax: Any = import_module("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", bits == 64)
+    try:
+        yield jax
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 @cache

@@ -42,9 +42,9 @@ def test_the_newest_version_named_is_the_package_s(file: str, pattern: str) -> N
 
 
 def direct_dependencies() -> list[Requirement]:
-    """Everything that pyproject.toml asks for, but what needs a GPU or is tested by hand (CuPy, JAX)."""
+    """Everything that pyproject.toml asks for, except what needs a GPU (CuPy)."""
     extras = PROJECT["project"]["optional-dependencies"]
-    tested = [lines for name, lines in extras.items() if name not in ("cupy12x", "cupy13x", "jax")]
+    tested = [lines for name, lines in extras.items() if name not in ("cupy12x", "cupy13x")]
     requirements = map(Requirement, sum(tested, PROJECT["project"]["dependencies"]))
     return [requirement for requirement in requirements if requirement.name != PROJECT["project"]["name"]]
 

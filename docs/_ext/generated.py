@@ -6,15 +6,14 @@ The directive {generated} takes the name of a function of this file and shows wh
 import argparse
 import json
 from collections import Counter
-from math import exp, log
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
+from cbam_np.commands.timing import PASSES, milliseconds, spread
 from cbam_np.reference.cost import cbam_cost, se_cost
 from cbam_np.reference.formulas import FORMULAS, Formula
 
@@ -194,22 +193,34 @@ def tests() -> str:
 def speed() -> str:
     """The table of `cbam-np bench`."""
     found = measured("speed")
-    rows = []
-    for t in found["timings"]:
-        pairs = (t["forward"], t["forward_torch"]), (t["both"], t["both_torch"])
-        cells = [[f"{1e3 * ours:.1f}", f"{1e3 * torch:.1f}", f"{ours / torch:.2f}"] for ours, torch in pairs]
-        rows.append([", ".join(map(str, t["size"])), *cells[0], *cells[1]])
-    means = [exp(fmean(log(t[side] / t[f"{side}_torch"]) for t in found["timings"])) for side in ("forward", "both")]
-    rows.append(["**geometric mean**", "", "", f"**{means[0]:.2f}**", "", "", f"**{means[1]:.2f}**"])
-    head = ["N, C, H=W", "forward", "PyTorch", "ratio", "forward + backward", "PyTorch", "ratio"]
     load = found["machine"]["load"]
     quiet = (
         "The machine was quiet."
         if load is not None and load < 0.5
-        else f"**The machine was not quiet**: in the minute before, {load} programs on average wanted the processor. "
-        "The two sides took turns, so trust the ratios more than the milliseconds."
+        else f"**The machine was not quiet**: in the minute before, {load} programs on average wanted the processor."
     )
-    return f"{machine(found)} Median of {found['rounds']} rounds. {quiet}\n\n" + table(head, rows, "lrrrrrr")
+    return f"{machine(found)} {quiet}\n\n{timings(found)}"
+
+
+def timings(found: dict[str, Any]) -> str:
+    """What was timed, side by side, with the spread over the rounds and the runs."""
+    ours, rows = found["ours"], []
+    for t in found["timings"]:
+        row = [", ".join(map(str, t["size"])), t["side"]]
+        for name in PASSES.values():
+            row += [milliseconds(t[f"{name} ms"]), "" if t["side"] == ours else spread(t[f"{name} ratio"])]
+        rows.append(row)
+    head = ["N, C, H=W", "side", *(cell for name in PASSES.values() for cell in (f"{name}, ms", "ratio"))]
+    means = [
+        f"`{ours}` to {side}: "
+        + "; ".join(f"{name} {', '.join(f'{mean:.2f}' for mean in figures)}" for name, figures in passes.items())
+        for side, passes in found["means"].items()
+    ]
+    return (
+        f"Medians over {found['runs']} runs of {found['rounds']} rounds each; in parentheses the quartiles.\n\n"
+        f"{table(head, rows, 'llrrrr')}\n\n"
+        f"Geometric means of the ratios over the sizes, one figure for each run. {'. '.join(means)}."
+    )
 
 
 def gpu() -> str:
@@ -220,13 +231,8 @@ def gpu() -> str:
     found = json.loads(path.read_text(encoding="utf-8"))
     facts = "; ".join(f"{key} {value}" for key, value in found["machine"].items())
     verdicts = [f"{what}: {'passed' if found[what]['passed'] else '**failed**'}" for what in ("tests", "gradients")]
-    columns = ["forward ms", "forward + backward ms"]
-    rows = [
-        [", ".join(map(str, row["size"])), row["side"], *(f"{row[c]:.3f}" for c in columns), f"{row['error']:.0e}"]
-        for row in found["timings"]
-    ]
-    head = table(["N, C, H=W", "side", *columns, "error"], rows, "llrrr")
-    return f"Measured on: {facts}.\n\n{', '.join(verdicts)} ({' '.join(found['tests']['summary'])}).\n\n{head}"
+    summary = f"{', '.join(verdicts)} ({' '.join(found['tests']['summary'])})"
+    return f"Measured on: {facts}.\n\n{summary}.\n\n{timings(found)}"
 
 
 # --- the directive ------------------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """Cluttered digits: one digit to find among pieces of others, with its class, its box and its mask.
 
 The digits are the 1,797 handwritten ones that scikit-learn ships, 8×8 with grey levels 0 to 16, so nothing is
-downloaded. The task follows Mnih, Heess, Graves and Kavukcuoglu, "Recurrent Models of Visual Attention" (2014), who
-hid MNIST digits in the same way. A scene is built in four steps:
+downloaded. The task follows Mnih, Heess, Graves and Kavukcuoglu, "Recurrent Models of Visual Attention", 2014, who
+hid MNIST digits among 8×8 pieces of others. A scene is built in four steps:
 
 1. one original is chosen, and a place for it, each with equal chances, wholly inside the canvas;
 2. the canvas is filled with texture: dark noise, as coarse as the digits;
-3. `clutter` square pieces, 10 pixels wide, cut at random from other originals of the same split, are laid down anywhere
-   (the lighter pixel wins);
+3. `clutter` square pieces, half as wide as a digit, cut at random from other originals of the same split, are laid
+   down anywhere (the lighter pixel wins);
 4. the digit is laid on top of all of this, so that none of its ink is hidden.
 
 Everything is enlarged three times and counted in whole numbers: grey levels 0 to 16 become 0 to 144. Only at the very
@@ -24,7 +24,7 @@ SPLIT_SEED = 0  # fixed: were it an argument, two calls could disagree about who
 
 SCALE = 3
 DIGIT = 8 * SCALE  # the side of an enlarged digit, in pixels
-PIECE = 10  # the side of a piece
+PIECE = DIGIT // 2  # the side of a piece
 FULL = 16 * SCALE**2  # the lightest grey level after enlarging
 INK = FULL // 4  # from here on, a pixel of the digit belongs to its mask
 TEXTURE = 5  # the texture's grey levels, before enlarging, are 0, ..., 4 of 16
@@ -54,8 +54,8 @@ def cluttered_digits(
     `clutter`, a scene keeps its digit, place, texture and pieces, and further pieces are added, so that amounts of
     clutter can be compared scene by scene. The three splits share no original, whatever the seed.
 
-    Raises ValueError if `split` is none of the three, if `count`, `clutter` or `seed` is negative, or if `size` is too
-    small for a digit (24).
+    Raises ValueError if `split` is none of the three, if `count`, `clutter` or `seed` is negative, or if `size` is
+    below 24, the side of a digit.
     """
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")

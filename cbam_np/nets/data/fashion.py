@@ -147,7 +147,7 @@ def download(name: str) -> Path:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The uint8 array in a gzip file of the format IDX; raises DataError unless it is exactly the one known as FILES.
+    """The uint8 array in a gzip file of the format IDX; raises DataError unless it is exactly the one known.
 
     IDX is two zero bytes, one byte for the type of the entries (8: unsigned bytes), one for the number of axes, then
     the length of each axis, in four bytes with the most significant first, and then the entries.
