@@ -9,6 +9,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cbam_np import ops
 from cbam_np.arrays import Params
+from cbam_np.commands.files import RESULTS, make_folder
+from cbam_np.commands.whole_numbers import positive
 from cbam_np.nets import Network, checkpoints, mpi, pictures, resnet, training
 from cbam_np.nets.data import cluttered_digits, fashion_mnist
 from cbam_np.nets.training import Pictures, Recipe, State
@@ -43,6 +46,7 @@ class Settings(Recipe):
     depth: int = 8
     width: int = 16
     dtype: str = "float32"
+    backend: str = "numpy"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +65,7 @@ HELP = {
     "depth": "layers of the residual network: 8 or 14",
     "width": "channels of its first stage",
     "dtype": "float32 or float64",
+    "backend": "array library: numpy or cupy",
     "epochs": "how often the network sees every picture",
     "batch_size": "pictures a step",
     "peak": "the largest learning rate",
@@ -91,10 +96,12 @@ def option(name: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options: of the files, and one for each setting."""
     parser.add_argument(
-        "--output", type=Path, default=Path("cbam-np-results/train"), help="the folder to keep (default %(default)s)"
+        "--output", type=Path, default=RESULTS / "train", help="the folder for the files (default %(default)s)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the training in that folder, as it was begun")
-    parser.add_argument("--save-every", type=int, default=50, help="steps between two checkpoints (default %(default)s)")
+    parser.add_argument(
+        "--save-every", type=positive, default=50, help="steps from checkpoint to checkpoint (default %(default)s)"
+    )
     parser.add_argument("--dark", action="store_true", help="draw the picture on a dark background")
     parser.add_argument("--folder", type=Path, help="where the four files of Fashion-MNIST are")
     defaults = {setting.name: setting.default for setting in fields(Settings)}
@@ -110,8 +117,7 @@ def run(
     console: Console, output: Path, resume: bool, save_every: int, dark: bool, folder: Path | None, settings: Given
 ) -> bool:
     """Train, or go on with it; True. Raises ValueError or RuntimeError with a line that says why it can't be done."""
-    if save_every < 1:
-        raise ValueError(f"--save-every: expected a positive integer, got {save_every}")
+    import_module("matplotlib")  # if it is missing, say so before the training, not after it
     world = mpi.world()
     with world.all_or_none():
         arrays, about = world.from_first(found(output, resume) if world.rank == 0 else None)
@@ -155,14 +161,15 @@ def found(output: Path, resume: bool) -> tuple[Params, dict[str, Any]]:
         return checkpoints.read(path)
     if path.exists():
         raise ValueError(f"--output: {output} holds a training; add --resume to go on with it, or name another folder")
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     return {}, {}
 
 
 def settled(given: Given, about: dict[str, Any], processes: int) -> Settings:
     """What was asked for and the defaults; or what a checkpoint was begun with, if nothing that was asked differs."""
     if not about:
-        return Settings(**({"parts": processes} | given))
+        every: Given = {"parts": processes} | given
+        return Settings(**every)
     kept = Settings(**about["settings"])
     for name, value in given.items():
         if value != getattr(kept, name):
@@ -185,7 +192,7 @@ def prepared(s: Settings, folder: Path | None) -> tuple[Network, Pictures, Pictu
 
     choice: Given = {"attention": s.attention, "width": s.width, "seed": s.seed, "dtype": s.dtype}
     net = resnet(s.depth, channels=1, classes=10, reduction=s.reduction, **choice)
-    return net, taken("train", s.count), taken("validation", s.count // 5)
+    return net.to(s.backend), taken("train", s.count), taken("validation", s.count // 5)
 
 
 def with_new_maps(maps: Params, net: Network, scenes: np.ndarray) -> Params:

@@ -93,7 +93,9 @@ class Log:
         self._file = path.open("ab")
         found = self._file.tell()
         if found < length:
-            raise ValueError(f"log: expected at least the {length} bytes that the checkpoint knows, got {found}: {path}")
+            raise ValueError(
+                f"log: expected at least the {length} bytes that the checkpoint knows, got {found}: {path}"
+            )
         self._file.truncate(length)
 
     def append(self, record: dict[str, Any]) -> None:

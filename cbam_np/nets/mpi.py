@@ -18,7 +18,8 @@ from array_api_compat import array_namespace
 
 from cbam_np.arrays import Array, Params, asarray, library_name, to_numpy
 
-SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE")  # how mpirun tells its processes how many they are
+RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # one of these is how mpirun numbers its processes
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")  # and how some tell them how many they are
 
 
 class World:
@@ -84,20 +85,24 @@ class World:
 
 
 def world() -> World:
-    """The processes that mpirun started; one alone if it did not.
+    """The processes that mpirun started; one alone if there was no mpirun. Only then MPI is loaded.
 
-    MPI is loaded only if mpirun says that there are several. Raises ModuleNotFoundError if then mpi4py is missing, and
-    RuntimeError if mpi4py does not see the others, because it belongs to another MPI than mpirun.
+    Raises RuntimeError if mpi4py is missing, or does not see all processes because it belongs to another MPI.
     """
-    started = max(int(os.environ.get(name, 1)) for name in SIZES)
-    if started == 1:
+    if not any(name in os.environ for name in RANKS):
         return World()
-    from mpi4py import MPI
-
-    found = World(MPI.COMM_WORLD)
-    if found.size != started:
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
         raise RuntimeError(
-            f"mpirun: expected {started} processes that see each other, got {found.size}: mpirun and mpi4py belong to "
-            f"different MPIs; call the mpirun of {MPI.Get_library_version().split(',')[0].splitlines()[0].strip()}"
+            f'mpirun: expected mpi4py and its MPI ({error}); install both with: pip install "cbam-np[mpi]"'
+        ) from error
+    found = World(MPI.COMM_WORLD)
+    told = max(int(os.environ.get(name, 1)) for name in SIZES)
+    if found.size < told:
+        library = MPI.Get_library_version().split("\n")[0]
+        raise RuntimeError(
+            f"mpirun: expected {told} processes that see each other, got {found.size}: mpirun is of another MPI than "
+            f"mpi4py, which uses {library}; call that one's mpirun"
         )
     return found

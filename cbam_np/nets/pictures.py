@@ -54,7 +54,7 @@ def draw(scenes: np.ndarray, maps: np.ndarray | None, records: list[dict[str, An
         if maps is None:
             draw_curve(figure.subplots(1, 2), records)
             return figure
-        top, bottom = figure.subfigures(2, 1, height_ratios=(2.8, 1.75 * rows))
+        top, bottom = figure.subfigures(2, 1, height_ratios=(2.8, 1.75 * rows), squeeze=False)[:, 0]
         draw_curve(top.subplots(1, 2), records)
         draw_maps(bottom.subplots(rows, 2 + len(epochs_to_show(len(maps) - 1)), squeeze=False), scenes, maps)
     return figure

@@ -118,8 +118,10 @@ def train(
     steps, warm_up = recipe.epochs * per_epoch, min(recipe.warm_up, recipe.epochs - 1) * per_epoch
     net.train()
     for epoch in range(state.step // per_epoch, recipe.epochs):
-        draw = {"seed": recipe.seed, "epoch": epoch, "flip": recipe.flip, "shift": recipe.shift}
-        for x, labels in batches(*data, recipe.batch_size, start=state.step % per_epoch, **draw):
+        start, flip, shift = state.step % per_epoch, recipe.flip, recipe.shift
+        for x, labels in batches(
+            *data, recipe.batch_size, seed=recipe.seed, epoch=epoch, start=start, flip=flip, shift=shift
+        ):
             lr = cosine(state.step, steps, warm_up, recipe.peak)
             try:
                 loss, grads = gradient(net, x, labels, recipe.parts, world)
@@ -184,7 +186,9 @@ def _part(net: Network, x: np.ndarray, labels: np.ndarray, B: int) -> Params:
     return {"loss": share * loss, **net.grads, **{name: share * value for name, value in net.buffers.items()}}
 
 
-def accuracy(net: Network, images: np.ndarray, labels: np.ndarray, batch_size: int = 128, world: World = ALONE) -> float:
+def accuracy(
+    net: Network, images: np.ndarray, labels: np.ndarray, batch_size: int = 128, world: World = ALONE
+) -> float:
     """The share of pictures that `net`, in evaluation, puts into their class. The processes take turns at the batches.
 
     Leaves the network in training or evaluation, as it was.
