@@ -226,8 +226,8 @@ def shown(
 
 
 def draw(output: Path, scenes: np.ndarray, maps: Params, dark: bool) -> None:
-    """Write the picture: the curve in the log, and the maps of the last block that has some."""
-    lines = (output / LOG).read_text(encoding="utf-8").splitlines()
-    figure = pictures.draw(scenes, list(maps.values())[-1] if maps else None, [json.loads(x) for x in lines], dark)
-    figure.savefig(image := BytesIO(), format="png")
+    """Write the picture: the curve that is in the log, and the maps."""
+    records = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
+    by_block = {key.removeprefix(MAPS): x for key, x in maps.items()}
+    pictures.draw(scenes, by_block, records, dark).savefig(image := BytesIO(), format="png")
     checkpoints.put(output / PICTURE, image.getvalue())

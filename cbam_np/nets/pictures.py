@@ -32,10 +32,10 @@ def epochs_to_show(epochs: int) -> list[int]:
     return sorted({0, min(1, epochs), epochs // 2, epochs})
 
 
-def draw(scenes: np.ndarray, maps: np.ndarray | None, records: list[dict[str, Any]], dark: bool = False) -> "Figure":
-    """The curve on top; below, one row a scene: the scene, M_s after some epochs, and the last M_s over the scene.
+def draw(scenes: np.ndarray, maps: Params, records: list[dict[str, Any]], dark: bool = False) -> "Figure":
+    """The curve on top; below, one row a scene, with M_s of the middle block as it learns, and of all blocks at the end.
 
-    scenes: (S, 1, H, W). maps: (epochs + 1, S, h, w), the first of them before training; None if there are none.
+    scenes: (S, 1, H, W). maps: (epochs + 1, S, h, w) for each block, the first of them before training; may be empty.
     records: of `train`, all steps so far.
     """
     import matplotlib as mpl
@@ -46,17 +46,17 @@ def draw(scenes: np.ndarray, maps: np.ndarray | None, records: list[dict[str, An
     style: dict[Any, Any] = dict.fromkeys(
         ["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"], ink
     )
-    style |= {"figure.facecolor": paper, "axes.facecolor": paper, "font.family": "DejaVu Sans", "axes.titlesize": 11}
-    rows = 0 if maps is None else len(scenes)
+    style |= {"figure.facecolor": paper, "axes.facecolor": paper, "font.family": "DejaVu Sans", "axes.titlesize": 10.5}
+    rows = len(scenes) if maps else 0
     with mpl.rc_context(style):
-        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-        figure = Figure(figsize=(10, 2.8 + 1.75 * rows), dpi=125, layout=layout)
-        if maps is None:
+        layout = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.05)
+        figure = Figure(figsize=(12, 2.8 + 1.5 * rows), dpi=110, layout=layout)
+        if not maps:
             draw_curve(figure.subplots(1, 2), records)
             return figure
-        top, bottom = figure.subfigures(2, 1, height_ratios=(2.8, 1.75 * rows), squeeze=False)[:, 0]
+        top, bottom = figure.subfigures(2, 1, height_ratios=(2.8, 1.5 * rows), squeeze=False)[:, 0]
         draw_curve(top.subplots(1, 2), records)
-        draw_maps(bottom.subplots(rows, 2 + len(epochs_to_show(len(maps) - 1)), squeeze=False), scenes, maps)
+        draw_maps(bottom, scenes, maps)
     return figure
 
 
@@ -73,23 +73,28 @@ def draw_curve(axes: Any, records: list[dict[str, Any]]) -> None:
         ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_maps(axes: Any, scenes: np.ndarray, maps: np.ndarray) -> None:
-    """One row of `axes` for each scene."""
-    shown = epochs_to_show(len(maps) - 1)
+def draw_maps(figure: Any, scenes: np.ndarray, maps: Params) -> None:
+    """The rows: scene, middle block before training, after some epochs, over the scene; then the other blocks."""
+    middle = list(maps)[len(maps) // 2]
+    last = len(maps[middle]) - 1
+    columns = [(middle, epoch) for epoch in epochs_to_show(last)]
+    others = [(block, last) for block in maps if block != middle]
+    axes = figure.subplots(len(scenes), len(columns) + 2 + len(others), squeeze=False)
     H, W = scenes.shape[2:]
-    frame = {"extent": (0, W, H, 0)}  # a map is stretched to the size of its scene
     for s, row in enumerate(axes):
-        scene, *columns, over = row
+        scene, *gates, over = row[: len(columns) + 2]
+        frame: dict[str, Any] = {"extent": (0, W, H, 0)}  # a map is stretched to the size of its scene
         show(scene, scenes[s, 0], cmap="gray", **frame)
-        for ax, epoch in zip(columns, shown, strict=True):
-            heat = show(ax, maps[epoch, s], cmap="viridis", vmin=0, vmax=1, **frame)
-        gated = scenes[s, 0] * np.kron(maps[-1, s], np.ones((H // maps.shape[2], W // maps.shape[3])))
-        show(over, gated, cmap="gray", vmin=0, vmax=scenes[s, 0].max(), **frame)
-        over.figure.colorbar(heat, cax=over.inset_axes((1.06, 0, 0.05, 1)), ticks=[0, 0.5, 1])
-    axes[0, 0].set_title("Scene")
-    for ax, epoch in zip(axes[0, 1:-1], shown, strict=True):
-        ax.set_title(f"$M_s$ after epoch {epoch}" if epoch else "$M_s$ before training")
-    axes[0, -1].set_title("$M_s$ ⊗ scene")
+        for ax, (block, epoch) in zip([*gates, *row[len(columns) + 2 :]], columns + others, strict=True):
+            heat = show(ax, maps[block][epoch, s], cmap="viridis", vmin=0, vmax=1, **frame)
+        m_s = maps[middle][last, s]
+        gated = np.kron(m_s, np.ones((H // m_s.shape[0], W // m_s.shape[1]))) * scenes[s, 0]
+        show(over, gated, cmap="gray", vmin=scenes[s].min(), vmax=scenes[s].max(), **frame)
+    names = [f"$M_s$ of {middle}\n" + (f"after epoch {epoch}" if epoch else "before training") for _, epoch in columns]
+    names += ["scene times\nthe last of these", *(f"$M_s$ of {block}\nafter epoch {epoch}" for block, epoch in others)]
+    for ax, name in zip(axes[0], ["scene", *names], strict=True):
+        ax.set_title(name)
+    figure.colorbar(heat, ax=axes[:, -1], shrink=0.6, ticks=[0, 0.5, 1])
 
 
 def show(ax: "Axes", image: np.ndarray, **options: Any) -> Any:
