@@ -148,8 +148,7 @@ def features(quick: bool = False) -> list[Run]:
             cell: dict[str, Any] = {"data": data, "clutter": clutter, "seed": seed}
             runs += [Run("features", variant, **cell) for variant in VARIANTS]
             runs += [Run("features", "none", epochs=SHORT * 2, **cell)]
-    for seed in range(SEEDS):
-        runs += [Run("features", variant, epochs=PLATEAU, seed=seed) for variant in KINDS]
+            runs += [Run("features", variant, epochs=PLATEAU, **cell) for variant in KINDS]
     return [*runs, Run("features", "none", library="torch"), Run("features", "CBAM", library="torch")]
 
 

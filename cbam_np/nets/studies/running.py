@@ -219,9 +219,9 @@ def grad_cam(net: Network, at: Scenes) -> np.ndarray:
     Behind the last block come an average over H and W and a linear layer with weights w, so ∂logit/∂F_c = w_c / (HW).
     Source: Selvaraju et al., "Grad-CAM", ICCV 2017, equations (1) and (2).
     """
-    assert isinstance(net.layers, Chain)
+    chain: Any = net.layers
     training_now, net.training = net.training, False
-    f, _ = Chain(net.layers.layers[:-2])(at.images, net)
+    f, _ = Chain(chain.layers[:-2])(at.images, net)
     net.training = training_now
     alpha = net.params["fc.weight"][at.labels] / (f.shape[2] * f.shape[3])
     return np.maximum(np.einsum("nc,nchw->nhw", alpha, f), 0)
