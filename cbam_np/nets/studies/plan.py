@@ -115,6 +115,8 @@ class Run:
     @property
     def name(self) -> str:
         """A name for its file: the study, and what differs from a run in which nothing was chosen."""
+        if self.study == "light":
+            return self.net
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("study", "variant", "seed")}
         parts = [self.variant, *(f"{k}={v}" for k, v in chosen.items() if v != getattr(Run(self.study), k))]
         text = " ".join([*parts, f"seed={self.seed}"])

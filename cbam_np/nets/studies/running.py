@@ -1,6 +1,7 @@
 """One run: a network is trained, and what it does is measured."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from time import process_time
@@ -19,6 +20,7 @@ from cbam_np.nets.studies.plan import MISTAKES, VARIANTS, Run
 from cbam_np.nets.training import Recipe
 
 BATCH, TEST, SHOWN, LOOKED_AT = 25, 1500, 4, 200  # LOOKED_AT: scenes whose maps are compared with their masks
+FIRST = 20  # steps whose losses are kept one by one
 TEST_SEED = 1000  # of the test scenes, which are the same for all runs
 SIZES = {"resnet8": (48, 3), "vgg11": (64, 2)}  # side of a scene, and by how much it is made smaller
 
@@ -58,7 +60,17 @@ def run_one(run: Run) -> dict[str, Any]:
     measure_on = of(run, run.purpose, TEST if run.purpose == "test" else TEST // 3, TEST_SEED)
     if run.library == "torch":
         return import_module("cbam_np.nets.studies.in_pytorch").trained(network(run), run, train_on, measure_on)
-    return trained(network(run), run, train_on, measure_on)
+    wrong = {"gradient error": gradient_error(run, train_on)} if run.mistake else {}
+    return trained(network(run), run, train_on, measure_on) | wrong
+
+
+def gradient_error(run: Run, train_on: Scenes) -> float:
+    """How wrong the mistake makes the gradient of the first batch: ‖wrong - right‖ / ‖right‖ over all parameters."""
+    batch = train_on.images[:BATCH], train_on.labels[:BATCH]
+    wrong, right = (training.gradient(network(each), *batch)[1] for each in (run, replace(run, mistake="")))
+    squares = [[np.sum((wrong[name] - g) ** 2), np.sum(g**2)] for name, g in right.items()]
+    off, size = np.sum(squares, axis=0, dtype=np.float64)
+    return float(np.sqrt(off / size))
 
 
 def network(run: Run) -> Network:
@@ -87,6 +99,7 @@ def trained(net: Network, run: Run, train_on: Scenes, measure_on: Scenes) -> dic
     seconds: of the processor, for training alone. A training whose loss is no number any more ends there: `diverged`.
     """
     looked_at = of(run, "validation", LOOKED_AT, TEST_SEED)
+    first: list[float] = []
     losses: list[float] = []
     seconds: list[float] = []
     looks = [look(net, looked_at)]
@@ -97,6 +110,7 @@ def trained(net: Network, run: Run, train_on: Scenes, measure_on: Scenes) -> dic
     try:
         for step, loss in enumerate(steps(net, run, train_on), start=1):
             batch_losses.append(loss)
+            first += [loss] * (step <= FIRST)
             if step % per_epoch == 0:
                 spent += process_time() - start
                 losses.append(float(np.mean(batch_losses)))
@@ -107,7 +121,7 @@ def trained(net: Network, run: Run, train_on: Scenes, measure_on: Scenes) -> dic
                 start, batch_losses = process_time(), []
     except RuntimeError:
         diverged = True
-    found: dict[str, Any] = {"losses": losses, "seconds": seconds, "diverged": diverged}
+    found: dict[str, Any] = {"losses": losses, "first": first, "seconds": seconds, "diverged": diverged}
     found["scores"] = {} if diverged else scores(net, run.head, measure_on)
     if looks[0]:
         found["looks"] = looks
