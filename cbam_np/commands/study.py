@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cbam_np.commands.files import RESULTS, make_folder
 from cbam_np.nets import mpi
-from cbam_np.nets.studies import plan, store, summary
+from cbam_np.nets.studies import figures, plan, store, summary
 from cbam_np.nets.studies.plan import Run
 from cbam_np.nets.studies.running import run_one
 
@@ -34,10 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=RESULTS / "study", help="the folder for the results (default %(default)s)"
     )
+    parser.add_argument("--pictures", type=Path, help="the folder for the pictures (default that of the results)")
     parser.add_argument("--only-show", action="store_true", help="run nothing; show what the results there are say")
 
 
-def run(console: Console, studies: list[str], quick: bool, output: Path, only_show: bool) -> bool:
+def run(
+    console: Console, studies: list[str], quick: bool, output: Path, pictures: Path | None, only_show: bool
+) -> bool:
     """Run what has not been run yet, then show all there is; True. Raises ValueError for an unknown study."""
     for name in studies:
         if name not in plan.STUDIES:
@@ -55,11 +58,8 @@ def run(console: Console, studies: list[str], quick: bool, output: Path, only_sh
         results = store.read(folder)
         for name in chosen:
             console.print(summary.report(name, results, quick), markup=False, highlight=False, soft_wrap=True)
-        if results:
-            from cbam_np.nets.studies import figures
-
-            written = figures.write_all(results, folder)
-            console.print(f"The results and {len(written)} pictures: {folder.resolve()}", markup=False, soft_wrap=True)
+        written = figures.write_all(results, pictures or folder)
+        console.print(f"The results and {len(written)} pictures: {folder.resolve()}", markup=False, soft_wrap=True)
     return True
 
 

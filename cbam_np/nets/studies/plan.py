@@ -70,6 +70,7 @@ CLUTTER = (2, 4, 8)
 PEAKS = (0.03, 0.1, 0.3)  # learning rates to choose from
 SHORT, PLATEAU = 10, 40  # epochs
 SEEDS = 5
+QUICK: dict[str, Any] = {"epochs": 4, "count": 1000}
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,7 @@ def features(quick: bool = False) -> list[Run]:
     The peaks are still to be chosen. Without attention there are longer trainings too, to compare at equal time.
     """
     if quick:
-        small: dict[str, Any] = {"epochs": 2, "count": 400}
-        return [Run("features", variant, seed=seed, **small) for seed in range(2) for variant in KINDS]
+        return [Run("features", variant, seed=seed, **QUICK) for seed in range(2) for variant in KINDS]
     runs = []
     for data, clutter in (("digits", 4), ("digits", 2), ("digits", 8), ("fashion", 0)):
         for seed in range(SEEDS):
@@ -157,7 +157,7 @@ def features(quick: bool = False) -> list[Run]:
 def everywhere(quick: bool = False) -> list[Run]:
     """Claim 3: with and without CBAM, in two kinds of network, and with three heads."""
     places = [("resnet8", "box"), ("resnet8", "mask"), ("vgg11", "class")]
-    options: dict[str, Any] = {"epochs": 2, "count": 400} if quick else {}
+    options: dict[str, Any] = QUICK if quick else {}
     runs = [
         Run("everywhere", variant, net=net, head=head, seed=seed, **options)
         for net, head in places
@@ -169,7 +169,7 @@ def everywhere(quick: bool = False) -> list[Run]:
 
 def bugs(quick: bool = False) -> list[Run]:
     """What a wrong backward costs: CBAM trained rightly, and with each of the six mistakes."""
-    options: dict[str, Any] = {"epochs": 2, "count": 400} if quick else {}
+    options: dict[str, Any] = QUICK if quick else {}
     return [
         Run("bugs", mistake=mistake, seed=seed, **options)
         for seed in range(2 if quick else SEEDS)

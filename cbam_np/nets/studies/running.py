@@ -175,7 +175,8 @@ def scores_of(out: np.ndarray, head: str, at: Scenes) -> dict[str, float]:
     """The same from outputs, which may be another library's."""
     if head == "class":
         right = float(np.mean(out.argmax(axis=1) == at.labels))
-        return {"accuracy": right, "loss": float(class_loss(out, at.labels)[0])}
+        loss = float(class_loss(out, at.labels)[0])
+        return {"accuracy": right} | ({"loss": loss} if np.isfinite(loss) else {})
     if head == "box":
         return {"IoU": float(np.mean(box_iou(out, np.asarray(at.boxes))))}
     found, truth = out > 0, resized(np.asarray(at.masks), out.shape[2]) > 0.5

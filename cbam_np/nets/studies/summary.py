@@ -349,13 +349,13 @@ def looking_verdict(inside: list[float], comparisons: int = 1) -> str:
 def bugs(results: list[Result]) -> str:
     """What each wrong backward does to the loss and to the accuracy."""
     right = scores(results, mistake="")
+    falls_right = fallen(r for r in results if not r.run.mistake)
     rows = []
     for mistake in ("", *MISTAKES):
         runs = [r for r in results if r.run.mistake == mistake]
         if not runs:
             continue
-        done = [r.found for r in runs if not r.found["diverged"]]
-        falls = sum(found["losses"][-1] < FALLS * found["losses"][0] for found in done)
+        falls = fallen(runs)
         error = f"{100 * float(np.median([r.found['gradient error'] for r in runs])):.3g}" if mistake else "0"
         found = scores(results, mistake=mistake)
         d = difference(right, found)
@@ -367,15 +367,24 @@ def bugs(results: list[Result]) -> str:
                 percent(interval(list(found.values()))),
                 points(d) if mistake else "",
                 p_value(d.p) if mistake else "",
-                bug_verdict(d, falls, len(runs), len(MISTAKES)) if mistake else "",
+                bug_verdict(d, falls, len(runs), falls_right > 0, len(MISTAKES)) if mistake else "",
             ]
         )
     head = ["mistake", "gradient wrong by %", "loss falls", "accuracy %", "minus right", "p", "verdict"]
     return table(head, rows)
 
 
-def bug_verdict(d: Difference, falls: int, runs: int, comparisons: int) -> str:
+def fallen(runs: Iterable[Result]) -> int:
+    """In how many runs the loss has fallen; never in one that diverged."""
+    return sum(
+        not found["diverged"] and found["losses"][-1] < FALLS * found["losses"][0] for _, found, _ in runs
+    )
+
+
+def bug_verdict(d: Difference, falls: int, runs: int, right_trains: bool, comparisons: int) -> str:
     """In words: does it still train, and is it worse for it?"""
+    if not right_trains:
+        return "too short a training to say"
     if falls < runs:
         return "doesn't train" if falls == 0 else "doesn't always train"
     words = {
