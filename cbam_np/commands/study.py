@@ -66,7 +66,7 @@ def run(
 def make_runs(console: Console, study: str, quick: bool, folder: Path, mapped: Mapped) -> None:
     """First the runs that choose learning rates, then those that they are chosen for."""
     runs = plan.PLANS[study](quick)
-    if not quick and study in ("features", "everywhere"):
+    if not quick and study in plan.SEARCHED:
         make(console, store.missing(folder, plan.searches(runs)), folder, mapped)
         runs = with_best_peaks(runs, folder)
     make(console, store.missing(folder, runs), folder, mapped)

@@ -45,7 +45,7 @@ def light(results: list[Result], ink: str) -> Figure | None:
     found = {r.run.net: r.found for r in summary.of_study(results, "light")}
     if not found:
         return None
-    figure = Figure(figsize=(10, 1.6 + 0.45 * len(found)), layout="constrained")
+    figure = Figure(figsize=(10, 1.4 + 0.5 * len(found)), layout="constrained")
     titles = {"inference s": "Time, inference", "training s": "Time, training", "training MB": "Memory, training"}
     for ax, (what, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
         ax.axvline(1, color=ink, linewidth=0.8)
@@ -58,9 +58,9 @@ def light(results: list[Result], ink: str) -> Figure | None:
                     middle, y + 0.24 * (k - 0.5), xerr=[[middle - low], [high - middle]], fmt="o", capsize=3,
                     color=COLOURS[k], label=label,
                 )  # fmt: skip
-        ax.set(title=title, xlabel="times that without attention", xlim=(0.5, None))
+        ax.set(title=title, xlabel="times that without attention", xlim=(0.9, None))
         ax.set_yticks(range(len(found)), list(found))
-    ax.invert_yaxis()
+        ax.set_ylim(len(found) - 0.5, -0.5)
     ax.legend(loc="best")
     return figure
 
@@ -185,6 +185,9 @@ def bugs(results: list[Result], ink: str) -> Figure | None:
                 if r.run.mistake == which:
                     epochs = range(1, len(r.found["losses"]) + 1)
                     ax.plot(epochs, np.clip(r.found["losses"], 0, 4), color=colour, linewidth=1, alpha=0.8)
+        ended = sum(r.found["diverged"] for r in chosen if r.run.mistake == mistake)
+        if ended:
+            ax.text(0.5, 0.9, f"{ended} diverged", ha="center", color=COLOURS[1], transform=ax.transAxes)
         ax.set_title(mistake, fontsize=9)
         ax.set_ylim(0, 4)
     left.supxlabel("epoch", fontsize=9)
@@ -194,7 +197,7 @@ def bugs(results: list[Result], ink: str) -> Figure | None:
         values = list(summary.scores(chosen, mistake=mistake).values())
         dots_and_interval(ax, y, [100 * value for value in values], COLOURS[1] if mistake else ink, ink)
     ax.axvline(10, color=ink, linewidth=0.8, linestyle=":")
-    ax.set(xlabel="test accuracy, %; the dotted line is guessing")
+    ax.set(xlabel="test accuracy, %", title="dotted: guessing", xlim=(0, None))
     ax.set_yticks(range(len(there)), [m or "the right backward" for m in there])
     ax.invert_yaxis()
     return figure

@@ -178,3 +178,10 @@ def bugs(quick: bool = False) -> list[Run]:
 
 
 PLANS = {"light": light, "features": features, "everywhere": everywhere, "bugs": bugs}
+SEARCHED = ("features", "everywhere")  # the studies in which each variant has its own learning rate
+
+
+def every_run(study: str) -> list[Run]:
+    """The full plan of a study: the runs that choose learning rates first, each run once."""
+    runs = PLANS[study]()
+    return list(dict.fromkeys([*(searches(runs) if study in SEARCHED else []), *runs]))

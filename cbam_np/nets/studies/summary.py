@@ -131,10 +131,7 @@ def progress(study: str, results: Iterable[Result]) -> str:
     def key(run: Run) -> Run:
         return replace(run, peak=0.1) if run.purpose == "test" else run
 
-    runs = plan.PLANS[study]()
-    planned = list(dict.fromkeys(runs))
-    if study in ("features", "everywhere"):
-        planned = plan.searches(runs) + planned
+    planned = plan.every_run(study)
     made = {key(run) for run, _, _ in results if run.study == study}
     total, done = Counter(map(group_of, planned)), Counter(group_of(run) for run in planned if key(run) in made)
     rows = [[group, str(done[group]), str(count)] for group, count in total.items()]
@@ -355,7 +352,7 @@ def bugs(results: list[Result]) -> str:
         runs = [r for r in results if r.run.mistake == mistake]
         if not runs:
             continue
-        falls = fallen(runs)
+        falls, ended = fallen(runs), sum(r.found["diverged"] for r in runs)
         error = f"{100 * float(np.median([r.found['gradient error'] for r in runs])):.3g}" if mistake else "0"
         found = scores(results, mistake=mistake)
         d = difference(right, found)
@@ -363,7 +360,7 @@ def bugs(results: list[Result]) -> str:
             [
                 mistake or "none: the right backward",
                 error,
-                f"{falls} of {len(runs)}",
+                f"{falls} of {len(runs)}" + (f", {ended} diverged" if ended else ""),
                 percent(interval(list(found.values()))),
                 points(d) if mistake else "",
                 p_value(d.p) if mistake else "",
