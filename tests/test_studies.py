@@ -22,7 +22,9 @@ TINY = Run("features", count=50, epochs=2)
 def test_every_run_of_the_full_plan_has_a_file_of_its_own(tmp_path: Path) -> None:
     runs = [run for study in plan.STUDIES for run in plan.every_run(study)]
     assert len({store.path_of(tmp_path, run) for run in runs}) == len(set(runs)) > 500
-    assert all(set(run.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=.-") for run in runs)
+    assert all(
+        set(run.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=.-") for run in runs
+    )
 
 
 def test_a_run_gives_the_same_twice_and_survives_its_file(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_grad_cam_is_the_gradient_of_the_logit() -> None:
     net.eval()
     layers = running.Chain(net.layers.layers[:-2]), running.Chain(net.layers.layers[-2:])  # type: ignore[attr-defined]
     f, _ = layers[0](at.images, net)
-    logits, backward = layers[1](f, net)
+    _, backward = layers[1](f, net)
     d_f, _ = backward(np.eye(10, dtype=np.float32)[at.labels])
     expected = np.maximum((d_f.mean(axis=(2, 3), keepdims=True) * f).sum(axis=1), 0)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
@@ -237,9 +239,7 @@ def test_when_pytorch_agrees(factor: float, agrees: bool) -> None:
     run = Run("features")
     found = {"first": [2.0, 2.0], "scores": {"accuracy": 0.5}}
     theirs = found | {"first": [2.0, 2.0 / factor]}
-    text = summary.in_pytorch(
-        [store.Result(run, found, {}), store.Result(replace(run, library="torch"), theirs, {})]
-    )
+    text = summary.in_pytorch([store.Result(run, found, {}), store.Result(replace(run, library="torch"), theirs, {})])
     assert ("**differs**" not in text) == agrees
 
 

@@ -95,4 +95,5 @@ def executor(world: mpi.World) -> Iterator[Mapped | None]:
     from mpi4py.futures import MPICommExecutor
 
     with MPICommExecutor() as pool:
-        yield None if pool is None else pool.map
+        chosen: Any = pool  # mpi4py's types don't say that it is an executor, or None
+        yield None if chosen is None else chosen.map

@@ -78,7 +78,9 @@ def features(results: list[Result], ink: str) -> Figure | None:
             values = list(summary.scores(chosen, variant=variant, **setting).values())
             dots_and_interval(ax, y, [100 * value for value in values], COLOURS[0], ink)
         what = "Fashion-MNIST" if setting["data"] == "fashion" else f"digits, clutter {setting['clutter']}"
+        low, high = ax.get_xlim()
         ax.set(title=f"{what}, {setting['epochs']} epochs", xlabel="test accuracy, %")
+        ax.set_xlim(max(low, 0), min(high, 100))  # the interval of very few seeds reaches beyond
         ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     figure.suptitle("Each dot is a seed; the bar is the mean with its 95 % interval", fontsize=10)
@@ -101,6 +103,7 @@ def looks(results: list[Result], ink: str) -> Figure | None:
     if not variants:
         return None
     figure = Figure(figsize=(1.2 + 4.4 * len(variants), 3.4), layout="constrained")
+    top = 1.0
     for ax, variant in zip(figure.subplots(1, len(variants), sharey=True, squeeze=False)[0], variants, strict=True):
         setting = next(s for s in summary.settings(chosen) if summary.matching(chosen, variant, s))
         runs = summary.matching(chosen, variant, setting)
@@ -110,8 +113,10 @@ def looks(results: list[Result], ink: str) -> Figure | None:
             middle, half = np.array([m.mean for m in means]), np.nan_to_num([m.half for m in means])
             ax.plot(middle, color=colour, marker="o", markersize=3, label=f"$M_s$ of {block}")
             ax.fill_between(range(len(middle)), middle - half, middle + half, color=colour, alpha=0.2, linewidth=0)
+            top = max(top, float(middle.max()))
         cams = [r.found["grad-cam"]["inside"] for r in runs if "grad-cam" in r.found]
         if cams:
+            top = max(top, max(cams))
             ax.errorbar(
                 setting["epochs"], np.mean(cams), yerr=np.nan_to_num(interval(cams).half), fmt="s", capsize=3,
                 color=ink, label="Grad-CAM",
@@ -119,8 +124,9 @@ def looks(results: list[Result], ink: str) -> Figure | None:
         ax.axhline(1, color=ink, linewidth=0.8, linestyle=":")
         ax.set(title=f"{variant}, {len(runs)} seeds, {summary.in_words(setting)}", xlabel="epoch")
         ax.title.set_fontsize(8.5)
+    figure.axes[0].set_ylim(0, 1.3 * top)
     figure.axes[0].set_ylabel("share of the map on the digit,\nin units of chance")
-    ax.legend(fontsize=8)
+    figure.axes[0].legend(fontsize=8, loc="upper left", ncols=2)
     return figure
 
 
@@ -137,7 +143,7 @@ def maps(results: list[Result], ink: str) -> Figure | None:
     figure = Figure(figsize=(1.35 * (len(columns) + 2) + 0.8, 1.3 * running.SHOWN + 0.5), layout="constrained")
     axes = figure.subplots(running.SHOWN, len(columns) + 2)
     H, W = at.images.shape[2:]
-    frame: dict[str, Any] = {"extent": (0, W, H, 0)}
+    frame: dict[str, Any] = {"extent": (0, W, H, 0)}  # a map is stretched to the size of its scene
     for s, row in enumerate(axes):
         show(row[0], at.images[s, 0], cmap="gray", **frame)
         row[0].set_ylabel(f"a {at.labels[s]}")
@@ -177,7 +183,7 @@ def bugs(results: list[Result], ink: str) -> Figure | None:
     if not there:
         return None
     figure = Figure(figsize=(12, 5.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
+    left, right = figure.subfigures(1, 2, width_ratios=(3, 2), squeeze=False)[0]
     panels = left.subplots(2, 3, sharex=True, sharey=True).ravel()
     for ax, mistake in zip(panels, [m for m in there if m], strict=False):
         for which, colour in (("", ink), (mistake, COLOURS[1])):

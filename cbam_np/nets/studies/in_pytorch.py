@@ -4,6 +4,7 @@ Numbers start alike, and the batches are the same, so the losses of the first st
 they drift apart, as rounding errors grow in training. Needs the extra "torch".
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from cbam_np.nets.studies.plan import Run
 from cbam_np.nets.training import cosine
 from cbam_np.reference import in_pytorch
 
-PLAIN = {
+PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "avg_pool_over_space": in_pytorch.avg_pool_over_space,
     "sigmoid": torch.sigmoid,
     "relu": F.relu,
@@ -91,7 +92,11 @@ def trained(net: Network, run: Run, train_on: running.Scenes, measure_on: runnin
     with torch.no_grad():
         out = model(torch.from_numpy(measure_on.images)).numpy()
     by_epoch = np.reshape(losses, (how.epochs, per_epoch)).mean(axis=1).tolist()
-    return {"losses": by_epoch, "first": losses[: running.FIRST], "scores": running.scores_of(out, run.head, measure_on)}
+    return {
+        "losses": by_epoch,
+        "first": losses[: running.FIRST],
+        "scores": running.scores_of(out, run.head, measure_on),
+    }
 
 
 def loss_of(out: Tensor, head: str, at: running.Scenes, chosen: np.ndarray) -> Tensor:

@@ -68,9 +68,8 @@ def gradient_error(run: Run, train_on: Scenes) -> float:
     """How wrong the mistake makes the gradient of the first batch: ‖wrong - right‖ / ‖right‖ over all parameters."""
     batch = train_on.images[:BATCH], train_on.labels[:BATCH]
     wrong, right = (training.gradient(network(each), *batch)[1] for each in (run, replace(run, mistake="")))
-    squares = [[np.sum((wrong[name] - g) ** 2), np.sum(g**2)] for name, g in right.items()]
-    off, size = np.sum(squares, axis=0, dtype=np.float64)
-    return float(np.sqrt(off / size))
+    off = sum(float(np.sum((wrong[name] - g).astype(np.float64) ** 2)) for name, g in right.items())
+    return float(np.sqrt(off / sum(float(np.sum(g.astype(np.float64) ** 2)) for g in right.values())))
 
 
 def network(run: Run) -> Network:
@@ -240,5 +239,3 @@ def grad_cam(net: Network, at: Scenes) -> np.ndarray:
     net.training = training_now
     alpha = net.params["fc.weight"][at.labels] / (f.shape[2] * f.shape[3])
     return np.maximum(np.einsum("nc,nchw->nhw", alpha, f), 0)
-
-

@@ -53,7 +53,7 @@ def missing(folder: Path, runs: list[Run]) -> list[Run]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and when. load: how many programs wanted the processor in the minute before; threads: those allowed here."""
+    """Where and when. load: how many programs wanted the processor in the minute before; threads: as allowed here."""
     cpuinfo = Path("/proc/cpuinfo")
     model = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text() if cpuinfo.exists() else "", flags=re.MULTILINE)
     return {

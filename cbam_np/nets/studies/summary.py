@@ -1,4 +1,4 @@
-"""What the results say: tables, and verdicts in words, in Markdown. Every figure and every word comes from the results."""
+"""What the results say: tables, and verdicts in words, in Markdown. All of it comes from the results."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -216,9 +216,7 @@ def in_words(setting: dict[str, Any]) -> str:
     return f"{what}, {setting['count']} pictures, {setting['epochs']} epochs"
 
 
-def ablation(
-    results: list[Result], variants: Sequence[str], setting: dict[str, Any]
-) -> tuple[list[list[str]], str]:
+def ablation(results: list[Result], variants: Sequence[str], setting: dict[str, Any]) -> tuple[list[list[str]], str]:
     """Rows of a table, and what they say in words. Each variant is compared with the first."""
     by_variant = {variant: scores(results, variant=variant, **setting) for variant in variants}
     there = {variant: found for variant, found in by_variant.items() if found}
@@ -373,9 +371,7 @@ def bugs(results: list[Result]) -> str:
 
 def fallen(runs: Iterable[Result]) -> int:
     """In how many runs the loss has fallen; never in one that diverged."""
-    return sum(
-        not found["diverged"] and found["losses"][-1] < FALLS * found["losses"][0] for _, found, _ in runs
-    )
+    return sum(not found["diverged"] and found["losses"][-1] < FALLS * found["losses"][0] for _, found, _ in runs)
 
 
 def bug_verdict(d: Difference, falls: int, runs: int, right_trains: bool, comparisons: int) -> str:
@@ -411,5 +407,3 @@ def report(study: str, results: list[Result], quick: bool = False) -> str:
 def paragraphs(parts: Iterable[str]) -> str:
     """What there is of the parts, one below the other."""
     return "\n\n".join(part for part in parts if part)
-
-
