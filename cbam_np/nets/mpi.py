@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,10 @@ class World:
         except BaseException as error:
             if self.size == 1:
                 raise
-            if not isinstance(error, ValueError | RuntimeError | OSError):
-                traceback.print_exc()
-            print(f"process {self.rank} of {self.size} ended all of them: {error}", file=sys.stderr, flush=True)
+            known = isinstance(error, ValueError | RuntimeError | OSError)
+            story = "" if known else "".join(traceback.format_exception(error))
+            print(f"{story}process {self.rank} of {self.size} ended all of them: {error}", file=sys.stderr, flush=True)
+            sleep(0.5)  # mpirun drops what it has not passed on by the time it hears of the end
             self._communicator.Abort(2)
 
 
