@@ -1,4 +1,4 @@
-"""Training: the optimiser's step, the schedule, the gradient of a batch in parts, the loop, and where a NaN comes from."""
+"""Training: the optimiser's step, the schedule, the gradient of a batch, the loop, and where a NaN comes from."""
 
 from copy import deepcopy
 from itertools import islice, pairwise
@@ -377,6 +377,6 @@ def test_a_gradient_that_is_not_finite_stops_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Network, "backward", backward)
     net = small()
     before = net.state()
-    with pytest.raises(RuntimeError, match="step 1: the gradient of layer2.0.conv2.weight is not finite"):
+    with pytest.raises(RuntimeError, match=r"step 1: the gradient of layer2\.0\.conv2\.weight is not finite"):
         finished(net, Recipe(epochs=1))
     assert_same(values(net), before)

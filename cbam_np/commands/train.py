@@ -132,7 +132,7 @@ def run(
             deque(records, maxlen=0)  # takes part in every step
             return True
 
-        console.print(f"{net}; {len(data[0])} pictures of {chosen.data}", highlight=False)
+        console.print(f"{net}; {len(data[0])} pictures of {chosen.data}", highlight=False, soft_wrap=True)
         scenes, labels = validation[0][:SCENES], validation[1][:SCENES]
         with closing(checkpoints.Log(output / LOG, about.get("log", 0))) as log:
 
