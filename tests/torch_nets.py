@@ -1,4 +1,4 @@
-"""The same networks in torch.nn, written from their description, with torchvision's names: what ours are held against."""
+"""The same networks in torch.nn, written from their description, with torchvision's names, to compare ours with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ from cbam_np.nets import Network
 
 
 class SE(nn.Module):
-    """Squeeze and excitation, without biases."""
+    """Squeeze and excitation."""
 
-    def __init__(self, C: int, r: int) -> None:
+    def __init__(self, C: int, r: int, biases: bool) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(C, C // r, bias=False)
-        self.fc2 = nn.Linear(C // r, C, bias=False)
+        self.fc1 = nn.Linear(C, C // r, bias=biases)
+        self.fc2 = nn.Linear(C // r, C, bias=biases)
 
     def forward(self, f: Tensor) -> Tensor:
         s = torch.sigmoid(self.fc2(F.relu(self.fc1(f.mean(dim=(2, 3))))))
@@ -62,14 +62,14 @@ class CBAM(nn.Module):
 
 
 def attention(kind: str, C: int, options: Mapping[str, Any]) -> nn.Module:
-    o = {"reduction": 16, "kernel_size": 7, "variant": "document", "pooling": "both", "spatial_pooling": "both"}
-    o |= {"order": "channel-spatial"} | options
-    r, k, released = int(o["reduction"]), int(o["kernel_size"]), o["variant"] == "released"  # type: ignore[call-overload]
+    o: dict[str, Any] = {"reduction": 16, "kernel_size": 7, "variant": "document", "order": "channel-spatial"}
+    o |= {"pooling": "both", "spatial_pooling": "both", **options}
+    r, k, released = o["reduction"], o["kernel_size"], o["variant"] == "released"
     if kind == "none":
         return nn.Identity()
     if kind == "se":
-        return SE(C, r)
-    return CBAM(C, r, k, released, str(o["pooling"]), str(o["spatial_pooling"]), str(o["order"]))
+        return SE(C, r, released)
+    return CBAM(C, r, k, released, o["pooling"], o["spatial_pooling"], o["order"])
 
 
 class Block(nn.Module):
@@ -87,7 +87,7 @@ class Block(nn.Module):
         self.bottleneck = bottleneck
         self.attention = gate
         self.downsample = nn.Sequential()
-        if stride > 1 or C != out:
+        if stride > 1 or out != C:
             self.downsample = nn.Sequential(nn.Conv2d(C, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,7 +106,10 @@ class ResNet(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         k = 7 if large else 3
-        self.conv1, self.bn1 = nn.Conv2d(channels, width, k, 2 if large else 1, k // 2, bias=False), nn.BatchNorm2d(width)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(channels, width, k, 2 if large else 1, k // 2, bias=False),
+            nn.BatchNorm2d(width),
+        )
         self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
         C, expansion = width, 4 if bottleneck else 1
         self.stages = len(blocks)
@@ -115,7 +118,9 @@ class ResNet(nn.Module):
             for i in range(count):
                 inner = width * 2**stage
                 out = inner * expansion
-                rows.append(Block(C, inner, out, 2 if stage and not i else 1, bottleneck, attention(kind, out, options)))
+                rows.append(
+                    Block(C, inner, out, 2 if stage and not i else 1, bottleneck, attention(kind, out, options))
+                )
                 C = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*rows))
         self.fc = nn.Linear(C, classes)
@@ -141,7 +146,13 @@ class VGG11(nn.Module):
             else:
                 layers += [nn.Conv2d(C, int(out), 3, padding=1), nn.ReLU()]
                 C = int(out)
-        layers += [nn.Conv2d(C, C, 3, padding=1), nn.ReLU(), nn.Conv2d(C, C, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, 2)]
+        layers += [
+            nn.Conv2d(C, C, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(C, C, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2, 2),
+        ]
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.Linear(C * (size // 32) ** 2, hidden), nn.ReLU(), nn.Identity(),

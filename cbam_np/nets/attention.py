@@ -15,7 +15,7 @@ from cbam_np.arrays import Array, Backward, Params
 from cbam_np.attention.channel import channel_map
 from cbam_np.attention.spatial import spatial_map
 from cbam_np.inputs import CHANNEL, check_integer
-from cbam_np.nets.layers import Arrays, Bare, BatchNorm, Chain, Conv, Layer, LayerBackward, Plain, uniform
+from cbam_np.nets.layers import Arrays, Bare, BatchNorm, Chain, Conv, Layer, LayerBackward, Plain, Start, uniform
 
 CHOICES = {
     "attention": ("none", "se", "channel", "spatial", "cbam"),
@@ -95,7 +95,7 @@ class Attention:
         k, released = self.kernel_size, self.variant == "released"
         if self.spatial_pooling == "both" and not released:
             return MapOf(name, spatial_map, {"spatial.kernel": (1, 2, k, k)})
-        start = "he" if released else "uniform"
+        start: Start = "he" if released else "uniform"
         pools: dict[str, Layer] = {
             "both": Plain(avg_and_max_over_channels),
             "avg": Plain(ops.avg_pool_over_channels),

@@ -21,7 +21,7 @@ def head_layers(head: str, channels: int, classes: int) -> tuple[Layer, ...]:
     """The layers on top of a feature map (N, channels, H, W).
 
     "class": the average of each channel, then one linear layer -> logits (N, classes).
-    "box": the same with four outputs, through the sigmoid -> (N, 4), as fractions of the image; "linear box" without it.
+    "box": the same with four outputs, through the sigmoid -> (N, 4), fractions of the image; "linear box" without it.
     "mask": a 1×1 convolution -> logits (N, 1, H, W), one for each pixel of the feature map.
     """
     average = Plain(ops.avg_pool_over_space)

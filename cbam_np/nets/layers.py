@@ -20,6 +20,7 @@ from cbam_np.arrays import Array, Backward, Params
 from cbam_np.nets.on_numpy import conv2d, relu
 
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]  # d_out -> d_x, gradients of parameters by name
+Start: TypeAlias = Literal["he", "uniform"]
 
 
 class Arrays(Protocol):
@@ -34,7 +35,7 @@ class Arrays(Protocol):
 class Layer(Protocol):
     """Anything that can be called like this, and knows its first parameters and buffers, float64 on NumPy."""
 
-    def __call__(self, x: Array, net: Arrays) -> tuple[Array, LayerBackward]:
+    def __call__(self, x: Array, net: Arrays, /) -> tuple[Array, LayerBackward]:
         """Forward; and backward, which may be called more than once."""
 
     def first_params(self, seed: int) -> Params:
@@ -57,7 +58,7 @@ class Bare:
 
 
 def random_numbers(seed: int, name: str) -> np.random.Generator:
-    """A generator for one parameter: it starts alike whatever other layers there are, so that networks can be compared."""
+    """A generator for one parameter, which starts alike whatever other layers there are."""
     return np.random.default_rng([seed, *name.encode()])
 
 
@@ -101,7 +102,7 @@ class Conv(Bare):
     stride: int = 1
     bias: bool = False
     weight: str = "weight"  # what the kernel is called
-    start: Literal["he", "uniform"] = "he"
+    start: Start = "he"
 
     def first_params(self, seed: int) -> Params:
         """The kernel (O, C, k, k), and a bias (O,) if there is one."""

@@ -13,7 +13,7 @@ from cbam_np.inputs import check_channels, check_integer, check_nchw, check_shap
 from cbam_np.nets.layers import Layer
 
 
-def _input(net: "Network", x: Array) -> None:
+def _input(net: "Network", x: Array, /) -> None:
     name, param = next(iter(net.params.items()))
     namespace(x=x, **{name: param})
     check_nchw("x", x)
@@ -49,7 +49,7 @@ class Network:
         self._backward: Backward | None = None
 
     @checked(_input)
-    def _run(self, x: Array) -> tuple[Array, Backward]:
+    def _run(self, x: Array, /) -> tuple[Array, Backward]:
         return self.layers(x, self)
 
     def forward(self, x: Array) -> Array:

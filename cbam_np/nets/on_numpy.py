@@ -22,6 +22,7 @@ holds: most of its time goes into moving them to memory and back. At stride 1 th
 At any stride, each core takes its share of the samples.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -182,3 +183,7 @@ def _matrix_products() -> Any:
 @cache
 def _workers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="cbam_np.nets")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has no threads but one
+    os.register_at_fork(after_in_child=_workers.cache_clear)

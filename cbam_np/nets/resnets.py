@@ -97,6 +97,6 @@ def _block(name: str, C: int, inner: int, stride: int, expansion: int, attention
         branch += [Conv(f"{name}.conv{i}", *size), BatchNorm(f"{name}.bn{i}", size[1]), Plain(relu)]
     branch[-1:] = attention.layers(name, out)  # in place of the last ReLU, which comes after the addition
     shortcut: tuple[Layer, ...] = ()
-    if stride > 1 or C != out:
+    if stride > 1 or out != C:
         shortcut = (Conv(f"{name}.downsample.0", C, out, 1, stride), BatchNorm(f"{name}.downsample.1", out))
     return Residual(Chain(tuple(branch)), Chain(shortcut))

@@ -51,7 +51,7 @@ def batch_norm(
     Source: Ioffe, Szegedy, "Batch Normalization", ICML 2015, section 3.
     """
     xp = array_namespace(x)
-    N, C, H, W = x.shape
+    N, _, H, W = x.shape
     M = N * H * W or 1  # without a sample there is nothing to add up, and nothing to divide
     wide, gamma_wide, beta_wide = (xp.astype(array, accumulator(x), copy=False) for array in (x, gamma, beta))
 
