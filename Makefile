@@ -10,11 +10,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraint
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-learn: $(VENV)/for-learning ## Open the notebooks in JupyterLab; with HEADLESS=1 execute them all instead
-ifdef HEADLESS
+learn: $(VENV)/for-learning ## Open my-course/, your copy of the course, in JupyterLab; with HEADLESS=1 execute the course instead
+ifneq ($(filter-out 0,$(HEADLESS)),)
 	$(BIN)/python notebooks/build.py run --dry-run
 else
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+	$(BIN)/python -m cbam_np.course.desk
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/my-course/00_start_here.ipynb
 endif
 
 test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with coverage

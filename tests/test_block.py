@@ -260,7 +260,7 @@ NO_CUBLAS = RuntimeError("libcublas.so.13: cannot open shared object file")
 UNUSABLE: dict[str, tuple[ModuleType | None, list[str]]] = {
     "not installed": (
         None,
-        ["CuPy is not installed", 'pip install "cbam-np[cupy13x]"', 'pip install "cbam-np[cupy12x]"'],
+        ["CuPy is not installed", "pip install cupy-cuda13x", "pip install cupy-cuda12x"],
     ),
     "no driver": (
         planted_cupy(NO_DRIVER, NO_CUBLAS),

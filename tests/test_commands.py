@@ -172,7 +172,7 @@ def test_a_missing_extra_is_named(
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.chdir(tmp_path)
     assert cli.main([command]) == 2
-    assert f'Install it with: pip install "cbam-np[{extra}]"\n' in capsys.readouterr().err
+    assert f'In the folder of your clone: pip install -e ".[{extra}]"\n' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_check_without_pytorch_leaves_its_columns_out_and_names_the_extra(monkey
     monkeypatch.setattr(check, "find_spec", lambda _: None)
     console = screen()
     assert check.run(console, **SMALL)
-    assert 'To compare with PyTorch: pip install "cbam-np[torch]"' in words(console)
+    assert 'To compare with PyTorch: pip install -e ".[torch]"' in words(console)
     assert f"{2 * len(OPERATIONS)} of {6 * len(OPERATIONS)} could not be compared: PyTorch is not installed" in words(
         console
     )
@@ -745,14 +745,14 @@ def test_doctor_gives_the_line_that_installs_each_missing_extra(monkeypatch: pyt
     doctor.show_extras(console)
     text = printed(console)
     for extra in ("tour", "cupy12x", "cupy13x"):
-        assert f'To install {extra}: pip install "cbam-np[{extra}]"\n' in text  # in one line, to be copied
+        assert f'To install {extra}: pip install -e ".[{extra}]"\n' in text  # in one line, to be copied
     assert "missing: nosuch" in words(console)
-    assert "cbam-np[torch]" not in text
+    assert "[torch]" not in text
 
     monkeypatch.setattr(extras, "packages", lambda: wanted | {"cupy13x": ["numpy"]})
     console = screen()
     doctor.show_extras(console)
-    assert "cbam-np[cupy12x]" not in printed(console)  # CuPy is there already
+    assert "[cupy12x]" not in printed(console)  # CuPy is there already
 
     monkeypatch.setattr(extras, "packages", dict)
     console = screen()

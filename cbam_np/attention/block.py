@@ -1,4 +1,4 @@
-"""The block, formulas (1) and (2), and a thin class around it that holds parameters."""
+"""The block, formulas (1) and (2), and a thin class that holds its parameters."""
 
 from copy import copy
 from math import prod
@@ -21,17 +21,17 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
         F′ = M_c(F) ⊗ F
         F″ = M_s(F′) ⊗ F′
 
-    A chain goes back in reverse order: dF″ → dF′ → dF.
+    The gradient goes back in reverse order: dF″ → dF′ → dF.
 
     f: (N, C, H, W); params: "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k) in
     the order [avg, max], and optional biases "channel.b1" (C/r,), "channel.b2" (C,), "spatial.bias" (1,)
     -> f2: (N, C, H, W), in the array library and dtype of f.
     `backward(d_f2)` returns d_f and a dict with the gradient of every parameter.
-    ties: which entry gets the gradient where a maximum is attained more than once, see `max_pool_over_space`.
+    ties: which entry gets the gradient where several tie for a maximum, see `max_pool_over_space`.
     If a dict is passed as `maps`, M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
 
-    `backward` reads f and params when it is called: do not change them in place in between.
-    A NaN or ±inf in f makes NaN in its own sample, in f2 or in d_f, and in the parameters' gradients, as in PyTorch.
+    `backward` reads f and params when it is called, so don't change them in place in between.
+    A NaN or ±inf in f gives NaN in its own sample, in f2 or d_f, and in the parameters' gradients, as in PyTorch.
     Source: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.
     """
     f1, channel_backward = channel_attention(f, params, ties, maps)
@@ -46,11 +46,11 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
 
 
 class CBAM:
-    """A CBAM block with its parameters: `cbam`, for those who want a layer. It adds no mathematics.
+    """`cbam` as a layer: a block that keeps its parameters. It adds no mathematics.
 
     channels: C of the input. reduction: r, the hidden layer of the MLP has C // r units.
     kernel_size: k, odd. dtype: "float64", "float32" or "float16" (sums are then accumulated in float32).
-    seed: of the initial weights, which are drawn on the host in float64 and then rounded, so that every dtype and
+    seed: for the initial weights. They are drawn on the host in float64 and then rounded, so that every dtype and
     every array library starts from the same numbers.
     ties: see `max_pool_over_space`.
 
@@ -58,7 +58,7 @@ class CBAM:
     for w1, C // r for w2 and 2k² for the kernel.
 
     Attributes: `params`, `grads` (of the last backward), `maps` (of the last forward: "channel" (N, C, 1, 1),
-    "spatial" (N, 1, H, W)). Raises ValueError for a size that makes no block.
+    "spatial" (N, 1, H, W)). Raises ValueError if the sizes don't make a block.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class CBAM:
     __call__ = forward
 
     def backward(self, d_out: Array) -> Array:
-        """d_f for the last forward, (N, C, H, W); fills `grads`. Calling it again gives the same again."""
+        """d_f for the last forward, (N, C, H, W); fills `grads`. Call it again and you get the same result."""
         if self._backward is None:
             raise RuntimeError(
                 "backward: expected a forward pass of this very block before it; call block(f) first "
@@ -123,8 +123,8 @@ class CBAM:
     def to(self, library: str | ModuleType) -> "CBAM":
         """A new block with the same parameters as arrays of `library`: "cupy", "numpy", or an array module.
 
-        Parameters that are arrays of `library` already are shared with the new block, all others copied. Raises
-        RuntimeError that says what is missing if CuPy cannot be used here, ValueError for no array library.
+        Parameters that are arrays of `library` already are shared with the new block, and all others are copied. Raises
+        a RuntimeError that says what is missing if CuPy can't be used, ValueError if there is no such array library.
         """
         moved = copy(self)
         moved.params = {key: asarray(value, library) for key, value in self.params.items()}

@@ -14,8 +14,8 @@ def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, 
 
         M_c = σ(MLP(F^c_avg) + MLP(F^c_max))
 
-    The gradient runs the same way back: through the sigmoid, through the shared MLP once for each pooled
-    vector, through both poolings, whose gradients meet again at F:
+    The gradient goes back the same way: through the sigmoid, through the shared MLP once for each pooled
+    vector, and through both poolings, whose gradients add up at F:
 
         dF = avg pool's dF + max pool's dF
 
@@ -47,7 +47,7 @@ def channel_attention(
 
         F′ = M_c ⊗ F
 
-    F enters twice, as the features and through the map, and its gradient is the sum of both paths:
+    F is used twice, as the features and in the map, so its gradient is the sum of two paths:
 
         dF = M_c ⊗ dF′  +  (dM_c sent back through channel_map)
 

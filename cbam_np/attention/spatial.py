@@ -12,7 +12,7 @@ def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array,
 
         M_s = σ(Conv_{7×7}([F^s_avg; F^s_max]))
 
-    Back through the sigmoid, the convolution, the concatenation and both poolings, whose gradients meet again at F′:
+    The gradient goes back through the sigmoid, the convolution and both poolings, whose gradients add up at F′:
 
         dF′ = avg pool's dF′ + max pool's dF′
 
@@ -43,7 +43,7 @@ def spatial_attention(
 
         F″ = M_s ⊗ F′
 
-    F′ enters twice, as the features and through the map, and its gradient is the sum of both paths:
+    F′ is used twice, as the features and in the map, so its gradient is the sum of two paths:
 
         dF′ = M_s ⊗ dF″  +  (dM_s sent back through spatial_map)
 

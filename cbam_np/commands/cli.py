@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if not COMMANDS[name].extra or str(error.name).startswith("cbam_np"):
             raise
-        return not_run(name, f"{error}. Install it with: {extras.install_line(COMMANDS[name].extra)}")
+        return not_run(name, f"{error}. In the folder of your clone: {extras.install_line(COMMANDS[name].extra)}")
     except (ValueError, RuntimeError, OSError, MemoryError) as error:
         return not_run(name, str(error))
     return OK if ok else FAILED

@@ -19,8 +19,8 @@ PURPOSES = {
 
 
 def install_line(extra: str) -> str:
-    """What to type to get an extra."""
-    return f'pip install "cbam-np[{extra}]"'
+    """What to type in the folder of your clone to get an extra."""
+    return f'pip install -e ".[{extra}]"'
 
 
 def packages() -> dict[str, list[str]]:

@@ -27,7 +27,7 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
 
         columns[n, (c,u,v), (i,j)] = x_padded[n, c, s·i + u, s·j + v]
 
-    For a fixed (u,v) that is a shifted slice of x_padded, so k² slices are stacked.
+    For a fixed (u,v) this is a shifted slice of x_padded, so columns is a stack of k² slices.
 
     x: (N, C, H, W) -> columns: (N, C·k², H_out·W_out). `backward` is `col2im`.
     """
@@ -58,7 +58,7 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
 
         x_padded[n, c, s·i + u, s·j + v] += columns[n, (c,u,v), (i,j)]      for all (u,v), (i,j)
 
-    im2col reads k² shifted slices; col2im adds to the same k² slices. Cutting off the padding gives x.
+    im2col reads k² shifted slices; col2im adds to the same k² slices. Then the padding is cut off.
 
     columns: (N, C·k², H_out·W_out), size: (H, W) -> x: (N, C, H, W). `backward` is `im2col`.
     """
@@ -108,7 +108,7 @@ def conv2d(
 
         out[n,o,i,j] = bias[o] + Σ_{c,u,v} kernel[o,c,u,v] · x_padded[n, c, s·i + u, s·j + v]
 
-    (a cross-correlation, as in every deep-learning library). With the windows in columns it is
+    (a cross-correlation, as in every deep-learning library). With the windows as columns, it is
 
         out = K columns,   K = kernel as an (O, C·k²) matrix
 
@@ -117,13 +117,13 @@ def conv2d(
         d_K = Σ_n d_out[n] columns[n]ᵀ        d_bias[o] = Σ_{n,i,j} d_out[n,o,i,j]
         d_columns = Kᵀ d_out                  d_x = col2im(d_columns)
 
-    At stride 1 the columns need not be made to add them up again. x_padded[a,b] meets kernel[u,v] at i = a - u,
-    j = b - v, so
+    At stride 1 there is no need to make d_columns only to add them up: x_padded[a,b] is multiplied by kernel[u,v]
+    at i = a - u, j = b - v, so
 
         d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, a-u, b-v]
 
-    The minus signs make it a convolution of d_out with the kernel flipped in both directions; k-1 zeros
-    around d_out make every index exist. It takes far less memory if there are fewer channels out than in.
+    The minus signs make this a convolution of d_out with the kernel flipped in both directions; with k-1 zeros
+    around d_out every index exists. It takes far less memory if fewer channels come out than go in.
 
     x: (N, C, H, W), kernel: (O, C, k, k) with odd k, bias: (O,) -> out: (N, O, H_out, W_out).
     padding=None means (k-1)/2, which at stride 1 keeps H and W.
@@ -172,7 +172,7 @@ def output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int,
 
 
 def _windows(H_out: int, W_out: int, k: int, s: int) -> list[tuple[slice, slice]]:
-    """For each place (u,v) in the window, row by row: the rows and the columns of x_padded that are seen there."""
+    """For each place (u,v) in the window, row by row: the rows and columns of x_padded that are seen there."""
     rows = [slice(u, u + s * (H_out - 1) + 1, s) for u in range(k)]
     columns = [slice(v, v + s * (W_out - 1) + 1, s) for v in range(k)]
     return [(row, column) for row in rows for column in columns]
@@ -191,7 +191,7 @@ def pad(x: Array, top: int, bottom: int, left: int, right: int, value: float = 0
 
 
 def _added_without_writing(slices: Array, H_padded: int, W_padded: int, k: int, s: int) -> Array:
-    """What `col2im` adds up, for libraries whose arrays cannot be written to: each slice at its place among zeros.
+    """What `col2im` adds up, for libraries whose arrays can't be written to: each slice padded to its place.
 
     slices: (N, C, k², H_out, W_out) -> x_padded: (N, C, H_padded, W_padded).
     """

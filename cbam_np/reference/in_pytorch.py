@@ -1,6 +1,6 @@
-"""Every operation once more in PyTorch's own functions, forward only: autograd says what the gradient has to be.
+"""Every operation again, in PyTorch's own functions and forward only: autograd says what the gradient has to be.
 
-The names are those of the operations, `reference.operations` binds the two together. Needs the extra "torch".
+The names are those of the operations; `reference.operations` pairs them. Needs the extra "torch".
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def avg_pool_over_space(f: Tensor) -> Tensor:
 
 
 def max_pool_over_space(f: Tensor, ties: Ties = "first") -> Tensor:
-    """Formula (4). `max` along an axis gives the gradient to the first of several tied entries, `amax` to all alike."""
+    """Formula (4). At a tie, `max` along an axis gives the gradient to the first entry, `amax` the same to each."""
     return f.flatten(2).max(dim=2).values if ties == "first" else f.amax(dim=(2, 3))
 
 
@@ -150,7 +150,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def output_and_gradients(
     function: Callable[..., Tensor], inputs: Sequence[Any], d_out: Callable[[tuple[int, ...]], np.ndarray]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The output of `function` for NumPy inputs, and what autograd says of Σ d_out ⊙ output, on NumPy.
+    """The output of `function` for NumPy inputs, and the gradients of Σ d_out ⊙ output by autograd, as NumPy arrays.
 
     inputs: arrays, or dicts of them. d_out: makes the upstream gradient for the shape of the output. Returns one
     gradient for each array in `inputs`, in order; zeros for one that the output doesn't depend on.

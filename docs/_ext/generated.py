@@ -1,6 +1,6 @@
 """Parts of pages that come from the code or from a measured run.
 
-The directive {generated} takes the name of a function of this file and shows what it returns, which is MyST.
+The directive {generated} takes the name of a function in this file and shows the MyST that it returns.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def measured(name: str) -> Any:
 
 
 def machine(found: dict[str, Any]) -> str:
-    """One sentence on where figures come from."""
+    """One sentence on where the figures come from."""
     m = found["machine"]
     return (
         f"Measured on {m['date']}: {m['processor']}, {m['cores']} cores, Python {m['python']}, NumPy {m['numpy']}, "
@@ -44,7 +44,7 @@ def machine(found: dict[str, Any]) -> str:
 
 
 def overview() -> str:
-    """One line a formula."""
+    """One line for each formula."""
     rows = [
         [f"({f.number})", f"[{f.name}](#formula-on-this-page-{f.number})", f.chinese, f"${f.as_read}$"]
         for f in FORMULAS
@@ -53,12 +53,12 @@ def overview() -> str:
 
 
 def formulas() -> str:
-    """One section a formula."""
+    """One section for each formula."""
     return "\n\n".join(map(formula_section, FORMULAS))
 
 
 def formula_section(formula: Formula) -> str:
-    """What is known about one formula."""
+    """Everything about one formula."""
     chapters = ", ".join(f"[](/notebooks/{name}.ipynb)" for name in formula.chapters)
     functions = ", ".join(f"[`{name.rsplit('.', 1)[1]}`](code:{name})" for name in formula.functions)
     gradient = "\n\n".join(f"$${part}$$" for part in formula.gradient.split(r"\qquad"))
@@ -71,7 +71,7 @@ As the document has it:
 
 $${formula.document}$$
 
-As it must be read, ({formula.number}), with the shape ({", ".join(formula.shape)}) on the left:
+As it should be read, ({formula.number}), with the shape ({", ".join(formula.shape)}) on the left:
 
 $${formula.as_read}$$
 
@@ -138,7 +138,7 @@ def gradients() -> str:
     head = ["operation", "formula"]
     head += [f"{name.split()[0].replace('float', 'f')} {name.split()[1]}" for name in found["gradients"][0]["cells"]]
     passes = ", ".join(f"{name} {tolerance:.0e}" for name, tolerance in found["tolerances"].items())
-    limits = f"A gradient passes up to these relative errors: {passes}."
+    limits = f"A gradient passes if its relative error is at most: {passes}."
     return f"{machine(found)}\n\n{table([*head, ''], rows, 'llrrrrrr')}\n\n{limits}"
 
 
@@ -179,11 +179,11 @@ def all_mutants() -> str:
 
 
 def tests() -> str:
-    """The test suite's closing line."""
+    """How the test suite ended when it was last measured."""
     found = measured("suite")
     return (
-        f"The whole suite on {found['machine']['date']}: {found['summary']}. It runs {found['coverage']} of the "
-        "lines and branches of the package. Skipped are the tests that need CuPy and a GPU."
+        f"On {found['machine']['date']}, a run of the whole suite ended with: {found['summary']}. The tests that were "
+        f"skipped need CuPy and a GPU. The suite ran {found['coverage']} of the lines and branches of the package."
     )
 
 
