@@ -132,8 +132,17 @@ def test_what_takes_the_place_of_the_old_file_is_on_the_disk_before(
 ) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("fsync"), fsync(descriptor))[1])
-    monkeypatch.setattr(Path, "replace", lambda old, new: (order.append("replace"), replace(old, new))[1])
+
+    def noted_fsync(descriptor: int) -> None:
+        order.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(old: Path, new: Path) -> Path:
+        order.append("replace")
+        return replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
     checkpoints.put(tmp_path / "c", b"content")
     assert order == ["fsync", "replace", "fsync"]
 
@@ -150,7 +159,7 @@ while True:
 """
     writer = subprocess.Popen([sys.executable, "-c", code])
     try:
-        seen = set()
+        seen: set[int] = set()
         deadline = time.monotonic() + 60
         while len(seen) < 20 and time.monotonic() < deadline:
             if (tmp_path / "c").exists():

@@ -199,7 +199,7 @@ def test_the_loop_is_that_of_pytorch() -> None:
     records = finished(net, recipe)
 
     named = list(module.named_parameters())
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [w for _, w in named if w.ndim > 1], "weight_decay": 0.01},
         {"params": [w for _, w in named if w.ndim < 2]},
     ]
@@ -211,7 +211,7 @@ def test_the_loop_is_that_of_pytorch() -> None:
                 group["lr"] = cosine(step, 9, 3, 0.05)
             optimiser.zero_grad()
             loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(y))
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             assert records[step]["loss"] == pytest.approx(loss.item(), rel=1e-10)
             step += 1
@@ -357,7 +357,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_layer_and_changes_nothing
     net.params["layer2.0.conv1.weight"] = np.full_like(net.params["layer2.0.conv1.weight"], 3e38)
     before, velocity = net.state(), dict(state.velocity)
     with pytest.raises(
-        RuntimeError, match="step 3: the loss is not finite; the first layer at fault is layer2.0.conv1;"
+        RuntimeError, match=r"step 3: the loss is not finite; the first layer at fault is layer2\.0\.conv1;"
     ):
         next(records)
     assert state.step == 2
