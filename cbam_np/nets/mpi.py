@@ -97,7 +97,7 @@ def world() -> World:
         from mpi4py import MPI
     except ImportError as error:
         raise RuntimeError(
-            f'mpirun: expected mpi4py and its MPI ({error}); install both with: pip install "cbam-np[mpi]"'
+            f"mpirun: expected mpi4py with an MPI, got {error}; install both with: pip install mpi4py mpich"
         ) from error
     found = World(MPI.COMM_WORLD)
     told = max(int(os.environ.get(name, 1)) for name in SIZES)

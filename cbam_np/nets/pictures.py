@@ -35,7 +35,7 @@ def epochs_to_show(epochs: int) -> list[int]:
 def draw(
     scenes: np.ndarray, names: list[str], maps: Params, records: list[dict[str, Any]], dark: bool = False
 ) -> "Figure":
-    """The curve on top; below, a row for each scene: M_s of the middle block as it learns, and of all blocks in the end.
+    """The curve; below it a row for each scene: M_s of the middle block as it learns, and of all blocks in the end.
 
     scenes: (S, 1, H, W), names: what is to be seen in each. records: of `train`, all steps so far.
     maps: (epochs + 1, S, h, w) for each block, the first of them before training; {} if no block has any.
