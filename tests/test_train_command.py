@@ -309,7 +309,9 @@ def test_mpirun_of_another_mpi_is_noticed() -> None:
 def test_mpirun_without_mpi4py_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(RuntimeError, match=r'install both with: pip install "cbam-np\[mpi\]"'):
+    with pytest.raises(
+        RuntimeError, match="expected mpi4py with an MPI, got .*; install both with: pip install mpi4py mpich"
+    ):
         mpi.world()
 
 
