@@ -310,7 +310,7 @@ def test_mpirun_without_mpi4py_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(
-        RuntimeError, match="expected mpi4py with an MPI, got .*; install both with: pip install mpi4py mpich"
+        RuntimeError, match=r"expected mpi4py with an MPI, got .*; install both with: pip install mpi4py mpich"
     ):
         mpi.world()
 
