@@ -193,7 +193,7 @@ def finished(net: Network, recipe: Recipe, data: Any = DATA) -> list[dict[str, A
 
 def test_the_loop_is_that_of_pytorch() -> None:
     recipe = Recipe(epochs=3, batch_size=8, peak=0.05, seed=5, weight_decay=0.01)
-    net = small()
+    net = small().eval()  # training begins by putting it into training
     module = ResNet([1, 1, 1], False, False, 2, 1, 3, "cbam", reduction=2).double()
     copy_into_torch(net, module)
     records = finished(net, recipe)
@@ -230,6 +230,11 @@ def test_records_tell_step_epoch_rate_and_loss_and_the_accuracy_at_the_end_of_ea
     assert [sorted(r) for r in records if r["step"] in (3, 6)] == [["accuracy", "epoch", "loss", "lr", "step"]] * 2
     assert all("accuracy" not in r for r in records if r["step"] not in (3, 6))
     assert records[-1]["accuracy"] == accuracy(net, *VALIDATION)
+
+
+def test_in_a_single_epoch_the_rate_only_falls() -> None:
+    records = finished(small(), Recipe(epochs=1, batch_size=8, warm_up=2, peak=0.5))
+    assert [r["lr"] for r in records] == [cosine(step, 3, 0, 0.5) for step in range(3)]
 
 
 def test_it_learns() -> None:
