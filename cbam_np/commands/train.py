@@ -8,6 +8,7 @@ import argparse
 import json
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from io import BytesIO
@@ -23,13 +24,16 @@ from cbam_np import ops
 from cbam_np.arrays import Params
 from cbam_np.commands.files import RESULTS, make_folder
 from cbam_np.commands.whole_numbers import positive
+from cbam_np.inputs import check_integer
 from cbam_np.nets import Network, checkpoints, mpi, pictures, resnet, training
-from cbam_np.nets.data import cluttered_digits, fashion_mnist
+from cbam_np.nets.data import cluttered_digits, fashion, fashion_mnist
 from cbam_np.nets.training import Pictures, Recipe, State
 
 LOG, CHECKPOINT, PICTURE = "log.jsonl", "checkpoint.safetensors", "maps.png"
 SCENES = 4  # that the picture shows
 MAPS = "maps "  # before the name of a block: its spatial maps of these scenes, before training and after every epoch
+
+CLASSES = {"digits": [f"a {digit}" for digit in range(10)], "fashion": list(fashion.CLASSES)}
 
 Given: TypeAlias = dict[str, Any]  # the settings that were asked for
 
@@ -50,10 +54,9 @@ class Settings(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.data not in ("digits", "fashion"):
-            raise ValueError(f"data: expected digits or fashion, got {self.data!r}")
-        if self.count < 5:
-            raise ValueError(f"count: expected at least 5, got {self.count}")
+        if self.data not in CLASSES:
+            raise ValueError(f"data: expected one of {', '.join(CLASSES)}, got {self.data!r}")
+        check_integer("count", self.count, least=5)
 
 
 HELP = {
@@ -129,25 +132,24 @@ def run(
             deque(records, maxlen=0)  # takes part in every step
             return True
 
-        console.print(f"{net}; {len(data[0])} pictures of {chosen.data}", highlight=False)
-        scenes = validation[0][:SCENES]
-        log = checkpoints.Log(output / LOG, about.get("log", 0))
+        console.print(f"{net}; {len(data[0])} pictures of {chosen.data}", highlight=False, soft_wrap=True)
+        scenes, labels = validation[0][:SCENES], validation[1][:SCENES]
+        with closing(checkpoints.Log(output / LOG, about.get("log", 0))) as log:
 
-        def save() -> None:
-            known = {"settings": asdict(chosen), "log": log.length()}
-            checkpoints.save(output / CHECKPOINT, net, state, known, maps)
+            def save() -> None:
+                known = {"settings": asdict(chosen), "log": log.length()}
+                checkpoints.save(output / CHECKPOINT, net, state, known, maps)
 
-        if not about:
-            maps = with_new_maps(maps, net, scenes)
-            save()
-        for record in shown(console, records, state, chosen, len(data[0])):
-            log.append(record)
-            if "accuracy" in record:
+            if not about:
                 maps = with_new_maps(maps, net, scenes)
-            if "accuracy" in record or state.step % save_every == 0:
                 save()
-        log.close()
-        draw(output, scenes, maps, dark)
+            for record in shown(console, records, state, chosen, len(data[0])):
+                log.append(record)
+                if "accuracy" in record:
+                    maps = with_new_maps(maps, net, scenes)
+                if "accuracy" in record or state.step % save_every == 0:
+                    save()
+        draw(output, scenes, [CLASSES[chosen.data][label] for label in labels], maps, dark)
         console.print(f"The log, the checkpoint and the picture: {output.resolve()}", highlight=False, soft_wrap=True)
     return True
 
@@ -170,7 +172,12 @@ def settled(given: Given, about: dict[str, Any], processes: int) -> Settings:
     if not about:
         every: Given = {"parts": processes} | given
         return Settings(**every)
-    kept = Settings(**about["settings"])
+    try:
+        kept = Settings(**about["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint: expected the settings that cbam-np train has today, got others ({error})"
+        ) from None
     for name, value in given.items():
         if value != getattr(kept, name):
             raise ValueError(
@@ -225,9 +232,9 @@ def shown(
                 losses, start = [], perf_counter()
 
 
-def draw(output: Path, scenes: np.ndarray, maps: Params, dark: bool) -> None:
+def draw(output: Path, scenes: np.ndarray, names: list[str], maps: Params, dark: bool) -> None:
     """Write the picture: the curve that is in the log, and the maps."""
     records = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
     by_block = {key.removeprefix(MAPS): x for key, x in maps.items()}
-    pictures.draw(scenes, by_block, records, dark).savefig(image := BytesIO(), format="png")
+    pictures.draw(scenes, names, by_block, records, dark).savefig(image := BytesIO(), format="png")
     checkpoints.put(output / PICTURE, image.getvalue())

@@ -25,7 +25,9 @@ def save(path: Path, net: Network, state: State, about: dict[str, Any], others: 
     Parameters and buffers have their own names, so anything that reads safetensors can read the network.
     """
     velocity = {name + VELOCITY: v for name, v in state.velocity.items()}
-    write(path, {**net.params, **net.buffers, **velocity, **(others or {})}, {"step": state.step, **about})
+    others = others or {}
+    about = {"step": state.step, "others": list(others), **about}
+    write(path, {**net.params, **net.buffers, **velocity, **others}, about)
 
 
 def restore(net: Network, arrays: Params, about: dict[str, Any]) -> tuple[State, Params]:
@@ -34,14 +36,14 @@ def restore(net: Network, arrays: Params, about: dict[str, Any]) -> tuple[State,
     Raises ValueError if the checkpoint is one of another network.
     """
     library = library_name(next(iter(net.params.values())))
-    velocity = {name + VELOCITY: name for name in net.params}
-    own = net.params.keys() | net.buffers.keys()
     try:
-        net.load_state({name: x for name, x in arrays.items() if name in own})
-        state = State(about["step"], {name: asarray(arrays[key], library) for key, name in velocity.items()})
+        others = {name: arrays[name] for name in about["others"]}
+        velocity = {name: asarray(arrays[name + VELOCITY], library) for name in net.params}
+        apart = others.keys() | {name + VELOCITY for name in velocity}
+        net.load_state({name: x for name, x in arrays.items() if name not in apart})
+        return State(about["step"], velocity), others
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint: expected one of {net}, got another ({error})") from error
-    return state, {name: x for name, x in arrays.items() if name not in own | velocity.keys()}
 
 
 def write(path: Path, arrays: Params, about: dict[str, Any]) -> None:
@@ -93,9 +95,8 @@ class Log:
         self._file = path.open("ab")
         found = self._file.tell()
         if found < length:
-            raise ValueError(
-                f"log: expected at least the {length} bytes that the checkpoint knows, got {found}: {path}"
-            )
+            self._file.close()
+            raise ValueError(f"log: expected {length} bytes or more, as at the checkpoint, got {found} in {path}")
         self._file.truncate(length)
 
     def append(self, record: dict[str, Any]) -> None:

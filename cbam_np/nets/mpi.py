@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,10 @@ class World:
         except BaseException as error:
             if self.size == 1:
                 raise
-            if not isinstance(error, ValueError | RuntimeError | OSError):
-                traceback.print_exc()
-            print(f"process {self.rank} of {self.size} ended all of them: {error}", file=sys.stderr, flush=True)
+            known = isinstance(error, ValueError | RuntimeError | OSError)
+            story = "" if known else "".join(traceback.format_exception(error))
+            print(f"{story}process {self.rank} of {self.size} ended all of them: {error}", file=sys.stderr, flush=True)
+            sleep(0.5)  # mpirun drops what it has not passed on by the time it hears of the end
             self._communicator.Abort(2)
 
 
@@ -95,7 +97,7 @@ def world() -> World:
         from mpi4py import MPI
     except ImportError as error:
         raise RuntimeError(
-            f'mpirun: expected mpi4py and its MPI ({error}); install both with: pip install "cbam-np[mpi]"'
+            f"mpirun: expected mpi4py with an MPI, got {error}; install both with: pip install mpi4py mpich"
         ) from error
     found = World(MPI.COMM_WORLD)
     told = max(int(os.environ.get(name, 1)) for name in SIZES)

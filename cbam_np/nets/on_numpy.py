@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 import numpy as np
 from array_api_compat import is_numpy_array
 from numpy.lib.stride_tricks import as_strided
+from threadpoolctl import ThreadpoolController
 
 from cbam_np import ops
 from cbam_np.arrays import Array, Backward
@@ -175,8 +176,6 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 @cache
 def _matrix_products() -> Any:
-    from threadpoolctl import ThreadpoolController  # an extra
-
     return ThreadpoolController().select(user_api="blas")
 
 

@@ -32,11 +32,13 @@ def epochs_to_show(epochs: int) -> list[int]:
     return sorted({0, min(1, epochs), epochs // 2, epochs})
 
 
-def draw(scenes: np.ndarray, maps: Params, records: list[dict[str, Any]], dark: bool = False) -> "Figure":
-    """The curve on top; below, one row a scene, with M_s of the middle block as it learns, and of all blocks at the end.
+def draw(
+    scenes: np.ndarray, names: list[str], maps: Params, records: list[dict[str, Any]], dark: bool = False
+) -> "Figure":
+    """The curve; below it a row for each scene: M_s of the middle block as it learns, and of all blocks in the end.
 
-    scenes: (S, 1, H, W). maps: (epochs + 1, S, h, w) for each block, the first of them before training; may be empty.
-    records: of `train`, all steps so far.
+    scenes: (S, 1, H, W), names: what is to be seen in each. records: of `train`, all steps so far.
+    maps: (epochs + 1, S, h, w) for each block, the first of them before training; {} if no block has any.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -56,7 +58,7 @@ def draw(scenes: np.ndarray, maps: Params, records: list[dict[str, Any]], dark: 
             return figure
         top, bottom = figure.subfigures(2, 1, height_ratios=(2.8, 1.5 * rows), squeeze=False)[:, 0]
         draw_curve(top.subplots(1, 2), records)
-        draw_maps(bottom, scenes, maps)
+        draw_maps(bottom, scenes, names, maps)
     return figure
 
 
@@ -73,7 +75,7 @@ def draw_curve(axes: Any, records: list[dict[str, Any]]) -> None:
         ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_maps(figure: Any, scenes: np.ndarray, maps: Params) -> None:
+def draw_maps(figure: Any, scenes: np.ndarray, names: list[str], maps: Params) -> None:
     """The rows: scene, middle block before training, after some epochs, over the scene; then the other blocks."""
     middle = list(maps)[len(maps) // 2]
     last = len(maps[middle]) - 1
@@ -85,15 +87,16 @@ def draw_maps(figure: Any, scenes: np.ndarray, maps: Params) -> None:
         scene, *gates, over = row[: len(columns) + 2]
         frame: dict[str, Any] = {"extent": (0, W, H, 0)}  # a map is stretched to the size of its scene
         show(scene, scenes[s, 0], cmap="gray", **frame)
+        scene.set_ylabel(names[s])
         for ax, (block, epoch) in zip([*gates, *row[len(columns) + 2 :]], columns + others, strict=True):
             heat = show(ax, maps[block][epoch, s], cmap="viridis", vmin=0, vmax=1, **frame)
         m_s = maps[middle][last, s]
         gated = np.kron(m_s, np.ones((H // m_s.shape[0], W // m_s.shape[1]))) * scenes[s, 0]
         show(over, gated, cmap="gray", vmin=scenes[s].min(), vmax=scenes[s].max(), **frame)
-    names = [f"$M_s$ of {middle}\n" + (f"after epoch {epoch}" if epoch else "before training") for _, epoch in columns]
-    names += ["scene times\nthe last of these", *(f"$M_s$ of {block}\nafter epoch {epoch}" for block, epoch in others)]
-    for ax, name in zip(axes[0], ["scene", *names], strict=True):
-        ax.set_title(name)
+    titles = [f"$M_s$ of {middle}\n" + (f"after epoch {epoch}" if epoch else "before training") for _, epoch in columns]
+    titles += ["scene times\nthe last of these", *(f"$M_s$ of {block}\nafter epoch {epoch}" for block, epoch in others)]
+    for ax, title in zip(axes[0], ["scene", *titles], strict=True):
+        ax.set_title(title)
     figure.colorbar(heat, ax=axes[:, -1], shrink=0.6, ticks=[0, 0.5, 1])
 
 

@@ -25,7 +25,7 @@ class Operation(NamedTuple):
     name: what reports call it. function: where the operation is in this package; the last part is also its name in
     `reference.in_pytorch`. formula: its number in the document, "" if it has none. shapes: those of its arguments, in
     order, for features of shape (N, C, H, W). options: other arguments to call it with. kinks: whether there are places
-    without a derivative, where a maximum changes hands or a ReLU opens. positive: the arguments that must be positive.
+    without a derivative, where a maximum changes hands or a ReLU opens. positive: the arguments that have to be.
     """
 
     name: str
