@@ -114,7 +114,7 @@ def run(rounds: int = 15, cores: int | None = None, console: Console | None = No
     for t in timings:
         epochs = [median(times) * IMAGES / t.batch for times in (t.ours, t.torch)]
         console.print(
-            f"ResNet-8, width 16, attention {t.attention}, {t.cores} {'core' if t.cores == 1 else 'cores'}, batches of {t.batch}, float32: "
+            f"ResNet-8, width 16, attention {t.attention}, cores: {t.cores}, batches of {t.batch}, float32: "
             f"{median(t.ratios):.2f} times PyTorch eager ({t.ratios[0]:.2f} to {t.ratios[-1]:.2f} in {rounds} rounds); "
             f"{IMAGES:,} images take {epochs[0]:.0f} s, PyTorch {epochs[1]:.0f} s; logits differ by {t.error:.0e}"
         )
