@@ -68,7 +68,7 @@ class CBAM(nn.Module):
         return f * self.channel_map(f)
 
 
-def attention(kind: str, C: int, options: Mapping[str, Any]) -> nn.Module:
+def gates(kind: str, C: int, options: Mapping[str, Any]) -> nn.Module:
     """What sits in a block with C channels; kind: "none", "se" or "cbam", options as in `cbam_np.nets.resnet`."""
     o: dict[str, Any] = {"reduction": 16, "kernel_size": 7, "variant": "document", "order": "channel-spatial"}
     o |= {"pooling": "both", "spatial_pooling": "both", **options}
@@ -128,7 +128,7 @@ class ResNet(nn.Module):
                 inner = width * 2**stage
                 out = inner * expansion
                 rows.append(
-                    Block(C, inner, out, 2 if stage and not i else 1, bottleneck, attention(kind, out, options))
+                    Block(C, inner, out, 2 if stage and not i else 1, bottleneck, gates(kind, out, options))
                 )
                 C = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*rows))
