@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from support import deviation
-from torch_nets import ResNet, by_our_names, copy_into_torch, gradients
 
 import cbam_np.nets
 from cbam_np.checking.mutants import Mutant, load
+from cbam_np.reference.nets_in_pytorch import ResNet, by_our_names, copy_into_torch, gradients
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cbam": {},
@@ -28,7 +28,7 @@ def passes(package: Any, variant: str, training: bool = True) -> bool:
         arrays |= {name: x + rng.uniform(0.1, 0.5, x.shape) for name, x in arrays.items() if x.ndim == 1}
     net.training = training
     module = ResNet([1, 1, 1], False, False, 8, 2, 5, "cbam", **options).double().train(training)
-    copy_into_torch(net, module)
+    copy_into_torch(net.state(), module)
     x = rng.normal(size=(4, 2, 9, 10))
     t = torch.tensor(x, requires_grad=True)
     expected, out = module(t), net(x)
@@ -42,7 +42,8 @@ def passes(package: Any, variant: str, training: bool = True) -> bool:
     return all(deviation(got, wanted) < 1e-10 for got, wanted in pairs)
 
 
-LAYERS, GATES, NUMPY = (f"cbam_np/nets/{name}.py" for name in ("layers", "attention", "on_numpy"))
+FILES = "layers", "attention", "convolution", "on_numpy"
+LAYERS, GATES, LINES, NUMPY = (f"cbam_np/nets/{name}.py" for name in FILES)
 
 # file, mistake, original, replacement, variant
 # fmt: off
@@ -72,12 +73,15 @@ MISTAKES = [
     (GATES, "sigmoid forgotten", "mlp_backward(sigmoid_backward(d_m_c[:, :, 0, 0]))", "mlp_backward(d_m_c[:, :, 0, 0])",
      "one vector"),
     (GATES, "average for maximum", 'if self.pooling == "max" else', 'if self.pooling == "avg" else', "one vector"),
-    (NUMPY, "kernel not flipped", "flipped = kernel[:, :, ::-1, ::-1]", "flipped = kernel[:, :, :, :]", "cbam"),
-    (NUMPY, "d_kernel not flipped", "reshape(C, O, k, k)[:, :, ::-1, ::-1]", "reshape(C, O, k, k)[:, :, :, :]", "cbam"),
-    (NUMPY, "d_kernel of the last samples only", "d_K += x_lines", "d_K = x_lines", "cbam"),
+    (LINES, "kernel not flipped", "flipped = kernel[:, :, ::-1, ::-1]", "flipped = kernel[:, :, :, :]", "cbam"),
+    (LINES, "d_kernel not flipped", "reshape(C, O, k, k)[:, :, ::-1, ::-1]", "reshape(C, O, k, k)[:, :, :, :]", "cbam"),
+    (LINES, "d_kernel of the last samples only", "d_K += x_lines", "d_K = x_lines", "cbam"),
     (NUMPY, "gradients of the first share only", "sum(d_kernel), None", "d_kernel[0], None", "cbam"),
-    (NUMPY, "zeros behind a row forgotten", "self.rows, self.row = H + p, W + p",
+    (LINES, "zeros behind a row forgotten", "self.rows, self.row = H + p, W + p",
      "self.rows, self.row = H + p, W", "cbam"),
+    (NUMPY, "sums of the first share only", "parts), zeros)", "parts[:1]), zeros)", "cbam"),
+    (NUMPY, "d_beta not sent back", "d_x[piece] += alone", "pass", "cbam"),
+    (NUMPY, "variance not sent back", "d_x[piece] *= of_centred", "d_x[piece] *= 0", "cbam"),
     (NUMPY, "ReLU lets everything back", "lambda d_out: d_out * on", "lambda d_out: d_out * (on | True)", "cbam"),
 ]
 # fmt: on
@@ -85,9 +89,9 @@ MISTAKES = [
 
 def in_two_shares_and_small_pieces(package: Any) -> Any:
     """The package, with so little cache and two cores at least, that a batch of four is taken apart in every way."""
-    faster = package.nets.on_numpy
-    faster.CACHE = 1
-    faster.shares = lambda N: [slice(0, N // 2), slice(N // 2, N)]
+    cores = package.nets.cores
+    cores.CACHE = 1
+    cores.shares = lambda N: [slice(0, N // 2), slice(N // 2, N)]
     return package
 
 

@@ -17,7 +17,7 @@ from array_api_compat import array_namespace
 
 from cbam_np import ops
 from cbam_np.arrays import Array, Backward, Params
-from cbam_np.nets.on_numpy import conv2d, relu
+from cbam_np.nets.on_numpy import batch_norm, conv2d, relu
 
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]  # d_out -> d_x, gradients of parameters by name
 Start: TypeAlias = Literal["he", "uniform"]
@@ -155,7 +155,7 @@ class BatchNorm(Bare):
         gamma, beta = (net.params[name] for name in names)
         if net.training:
             statistics: Params = {}
-            out, norm_backward = ops.batch_norm(x, gamma, beta, statistics=statistics)
+            out, norm_backward = batch_norm(x, gamma, beta, statistics)
             self._remember(statistics, x, net.buffers)
         else:
             running = (net.buffers[f"{self.name}.{key}"] for key in ("running_mean", "running_var"))

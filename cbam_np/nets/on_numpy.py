@@ -1,45 +1,21 @@
-"""Where training on NumPy spends its time, faster: the same numbers up to rounding as `ops.conv2d` and `ops.relu`.
+"""Where training on NumPy spends its time, faster: `ops.conv2d`, `ops.batch_norm` and `ops.relu` once more.
 
-`ops.conv2d` makes the columns of a whole batch, k² times as many numbers as x has, far more than a processor's cache
-holds: most of its time goes into moving them to memory and back. At stride 1 the same sums can be had faster:
-
-- A few samples at a time, so that their columns stay in the cache.
-- The pixels of one channel lie in one line, sample after sample, row after row, with zeros in between:
-
-      line[c]   0 … 0 | x[0,c,0,:] 0 … 0 | x[0,c,1,:] 0 … 0 | … | 0 … 0 | x[1,c,0,:] 0 … 0 | …
-
-  p zeros behind each row, and p rows of zeros behind each sample; they are also those in front of the next. The window
-  at (u,v) sees the line moved by u - p rows and v - p pixels, so a row of columns is copied in one piece.
-  What comes out where the zeros are means nothing, and is left out.
-- Backward makes the columns of d_out, and uses them twice. d_x is their product with the flipped kernel, as in
-  `ops.conv2d`. For d_kernel, x could be moved against d_out; moving d_out against x gives the same sums:
-
-      d_kernel[o,c,u,v] = Σ_{n,i,j} d_out[n,o,i,j] · x[n, c, i + u - p, j + v - p]
-                        = Σ_{n,i,j} d_out[n, o, i + p - u, j + p - v] · x[n,c,i,j]
-
-  where d_out is seen through the window at (k-1-u, k-1-v).
-
-At any stride, each core takes its share of the samples.
+They give the same numbers up to rounding, and take arrays of any library; what isn't float32 or float64 on NumPy goes
+to the readable operation. Most of the time of those is spent writing every step down for a whole batch, and reading it
+again. Here a few samples go through all steps at a time, on each core, and stay in its cache.
 """
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from array_api_compat import is_numpy_array
-from numpy.lib.stride_tricks import as_strided
-from threadpoolctl import ThreadpoolController
 
 from cbam_np import ops
-from cbam_np.arrays import Array, Backward
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-CACHE = 2**19  # bytes of columns at a time: with what goes in and comes out, they fit a core's second-level cache
+from cbam_np.arrays import Array, Backward, Params
+from cbam_np.nets import cores
+from cbam_np.nets.convolution import conv2d_in_lines
+from cbam_np.nets.cores import side_by_side
 
 
 def conv2d(x: Array, kernel: Array, bias: Array | None, stride: int) -> tuple[Array, Backward]:
@@ -47,7 +23,7 @@ def conv2d(x: Array, kernel: Array, bias: Array | None, stride: int) -> tuple[Ar
     if not _is_ours(x):
         return ops.conv2d(x, kernel, bias, stride)
     one = conv2d_in_lines if stride == 1 else partial(ops.conv2d, stride=stride)
-    parts = shares(len(x))
+    parts = cores.shares(len(x))
     done = side_by_side(lambda part: one(x[part], kernel, bias), parts)
 
     def backward(d_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -69,120 +45,79 @@ def relu(z: Array) -> tuple[Array, Backward]:
     return np.maximum(z, 0), lambda d_out: d_out * on
 
 
+def batch_norm(x: Array, gamma: Array, beta: Array, statistics: Params) -> tuple[Array, Backward]:
+    """`ops.batch_norm` with ε = 1e-5, for arrays of any library; on NumPy in float32 and float64 the faster way."""
+    if not _is_ours(x):
+        return ops.batch_norm(x, gamma, beta, statistics=statistics)
+    return batch_norm_in_pieces(x, gamma, beta, statistics=statistics)
+
+
 def _is_ours(x: Array) -> bool:
     return is_numpy_array(x) and x.dtype in (np.float32, np.float64)
 
 
-# The convolution at stride 1
+# Batch norm
 
 
-def conv2d_in_lines(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray, Backward]:
-    """`ops.conv2d` at stride 1 with padding (k-1)/2, on one core; see the top of the file.
+def batch_norm_in_pieces(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float = 1e-5, statistics: Params | None = None
+) -> tuple[np.ndarray, Backward]:
+    """`ops.batch_norm`, a few samples at a time, so that what lies between x and out never leaves the cache.
 
-    x: (N, C, H, W), kernel: (O, C, k, k) with odd k, bias: (O,) -> out: (N, O, H, W).
-    `backward(d_out)` returns d_x, d_kernel, d_bias, with d_bias None if bias is None.
+    x̂ is not kept: backward makes it once more of x. Its d_x is written as
+
+        d_x = γ s d_out - γ s² d_γ/M (x - μ) - γ s d_β/M        with one factor for each channel in each term
+
+    Arguments and results as those of `ops.batch_norm`.
     """
-    N, C, H, W = x.shape
-    O, _, k, _ = kernel.shape
-    K = kernel.reshape(O, C * k * k)
-    out = np.empty((N, O, H, W), dtype=x.dtype)
+    N, _, H, W = x.shape
+    M = N * H * W or 1
+    parts = cores.shares(N)
+    out = np.empty_like(x, order="C")
 
-    n = samples_at_a_time(x, k)
-    lines = Lines(n, C, H, W, k, x.dtype)
-    for first in range(0, N, n):
-        out[first : first + n] = lines.cut(K @ lines.columns(x[first : first + n]))
-    if bias is not None:
-        out += bias[:, None, None]
+    def add_up(of_piece: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """The sum over all pieces, each core adding up its own."""
+        zeros = np.zeros_like(of_piece(slice(0, 0)))
+        return sum(side_by_side(lambda part: sum(map(of_piece, pieces(x, part)), zeros), parts), zeros)
 
-    def backward(d_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        flipped = kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3).reshape(C, O * k * k)
-        d_x = np.empty((N, C, H, W), dtype=x.dtype)
-        d_K = np.zeros((C, O * k * k), dtype=x.dtype)
+    mu = add_up(lambda piece: x[piece].sum(axis=(0, 2, 3))) / M
+    v = add_up(lambda piece: ((x[piece] - mu[:, None, None]) ** 2).sum(axis=(0, 2, 3))) / M
+    s = 1 / np.sqrt(v + x.dtype.type(eps))
 
-        n = samples_at_a_time(d_out, k)
-        d_lines, x_lines = Lines(n, O, H, W, k, x.dtype), Lines(n, C, H, W, k, x.dtype)
-        for first in range(0, N, n):
-            part = slice(first, first + n)
-            d_columns = d_lines.columns(d_out[part])
-            d_x[part] = d_lines.cut(flipped @ d_columns)
-            d_K += x_lines.fill(x[part]) @ d_columns.T
+    def normalise(part: slice) -> None:
+        for piece in pieces(x, part):
+            np.subtract(x[piece], mu[:, None, None], out=out[piece])
+            out[piece] *= (s * gamma)[:, None, None]
+            out[piece] += beta[:, None, None]
 
-        d_kernel = d_K.reshape(C, O, k, k)[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        d_bias = None if bias is None else d_out.sum(axis=(0, 2, 3))
-        return d_x, d_kernel, d_bias
+    side_by_side(normalise, parts)
+    if statistics is not None:
+        statistics["mean"], statistics["variance"] = mu, v
+
+    def backward(d_out: np.ndarray) -> tuple[np.ndarray, ...]:
+        def both_sums(piece: slice) -> np.ndarray:
+            d_out_centred = (x[piece] - mu[:, None, None]) * d_out[piece]
+            return np.stack([d_out[piece].sum(axis=(0, 2, 3)), d_out_centred.sum(axis=(0, 2, 3))])
+
+        d_beta, d_gamma = add_up(both_sums)
+        d_gamma = d_gamma * s
+        of_d_out, of_centred, alone = ((gamma * s * f)[:, None, None] for f in (1, -s * d_gamma / M, -d_beta / M))
+        d_x = np.empty_like(out)
+
+        def send_back(part: slice) -> None:
+            for piece in pieces(x, part):
+                np.subtract(x[piece], mu[:, None, None], out=d_x[piece])
+                d_x[piece] *= of_centred
+                d_x[piece] += alone
+                d_x[piece] += d_out[piece] * of_d_out
+
+        side_by_side(send_back, parts)
+        return d_x, d_gamma, d_beta
 
     return out, backward
 
 
-def samples_at_a_time(x: np.ndarray, k: int) -> int:
-    """How many samples' columns take up `CACHE`; at least one."""
-    _, C, H, W = x.shape
-    return max(1, CACHE // (C * k * k * H * W * x.itemsize))
-
-
-class Lines:
-    """Room for the lines of up to n samples (C, H, W), and for their columns. The zeros are written once."""
-
-    def __init__(self, n: int, C: int, H: int, W: int, k: int, dtype: Any) -> None:
-        p = k // 2
-        self.H, self.W, self.k = H, W, k
-        self.rows, self.row = H + p, W + p  # of a sample, and of a row, with the zeros behind
-        self.front = p * self.row + p
-        self.padded = np.zeros((C, self.front + n * self.rows * self.row + self.front), dtype=dtype)
-        self.room = np.empty(C * k * k * n * self.rows * self.row, dtype=dtype)
-
-    def fill(self, x: np.ndarray) -> np.ndarray:
-        """The lines of x (n, C, H, W), zeros in front left out: (C, n·rows·row)."""
-        n, C, H, W = x.shape
-        line = self.padded[:, self.front : self.front + n * self.rows * self.row]
-        channel, pixel = line.strides
-        places = as_strided(line, (C, n, H, W), (channel, self.rows * self.row * pixel, self.row * pixel, pixel))
-        places[...] = x.transpose(1, 0, 2, 3)
-        return line
-
-    def columns(self, x: np.ndarray) -> np.ndarray:
-        """All windows of x (n, C, H, W) as columns, and some that mean nothing: (C·k², n·rows·row)."""
-        k, C = self.k, x.shape[1]
-        length = self.fill(x).shape[1]
-        channel, pixel = self.padded.strides
-        windows = as_strided(self.padded, (C, k, k, length), (channel, self.row * pixel, pixel, pixel))
-        columns = self.room[: windows.size].reshape(C * k * k, length)
-        columns.reshape(windows.shape)[...] = windows
-        return columns
-
-    def cut(self, lines: np.ndarray) -> np.ndarray:
-        """What means something: (channels, n·rows·row) -> (n, channels, H, W)."""
-        images = lines.reshape(len(lines), -1, self.rows, self.row)
-        return images[:, :, : self.H, : self.W].transpose(1, 0, 2, 3)
-
-
-# All cores
-
-
-def shares(N: int) -> list[slice]:
-    """N samples in equal parts, one for each core that matrix products may use (OMP_NUM_THREADS, threadpoolctl)."""
-    cores = max(1, min(N, max((library["num_threads"] for library in _matrix_products().info()), default=1)))
-    return [slice(i * N // cores, (i + 1) * N // cores) for i in range(cores)]
-
-
-def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """work(item) for each item, on a core each. A product inside then has one core, or cores would wait in line."""
-    items = list(items)
-    if len(items) == 1:
-        return [work(items[0])]
-    with _matrix_products().limit(limits=1):
-        return list(_workers(len(items)).map(work, items))
-
-
-@cache
-def _matrix_products() -> Any:
-    return ThreadpoolController().select(user_api="blas")
-
-
-@cache
-def _workers(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="cbam_np.nets")
-
-
-if hasattr(os, "register_at_fork"):  # a forked process has no threads but one
-    os.register_at_fork(after_in_child=_workers.cache_clear)
+def pieces(x: np.ndarray, part: slice) -> list[slice]:
+    """A share of the samples in pieces of at most `cores.CACHE` bytes, but of a sample at least."""
+    n = max(1, cores.CACHE // max(x[:1].nbytes, 1))
+    return [slice(first, min(first + n, part.stop)) for first in range(part.start, part.stop, n)]
