@@ -15,9 +15,8 @@ from rich.console import Console
 
 from cbam_np.commands.files import RESULTS, make_folder
 from cbam_np.nets import mpi
-from cbam_np.nets.studies import figures, plan, store, summary
+from cbam_np.nets.studies import plan, store
 from cbam_np.nets.studies.plan import Run
-from cbam_np.nets.studies.running import run_one
 
 Mapped: TypeAlias = Callable[[Callable[[Run], dict[str, Any]], list[Run]], Iterator[dict[str, Any]]]
 
@@ -45,6 +44,8 @@ def run(
     for name in studies:
         if name not in plan.STUDIES:
             raise ValueError(f"STUDY: expected {', '.join(plan.STUDIES)}, got {name!r}")
+    from cbam_np.nets.studies import figures, summary  # SciPy and Matplotlib: not for --help
+
     chosen = studies or list(plan.STUDIES)
     folder = output / "quick" if quick else output
     world = mpi.world()
@@ -74,12 +75,16 @@ def make_runs(console: Console, study: str, quick: bool, folder: Path, mapped: M
 
 def with_best_peaks(runs: list[Run], folder: Path) -> list[Run]:
     """The runs with the learning rates that did best on the validation split."""
+    from cbam_np.nets.studies import summary
+
     best = summary.best_peaks(store.read(folder))
     return [replace(run, peak=best.get(summary.cell_of(run), run.peak)) for run in runs]
 
 
 def make(console: Console, runs: list[Run], folder: Path, mapped: Mapped) -> None:
     """Make these runs, and keep each result as soon as it is there."""
+    from cbam_np.nets.studies.running import run_one
+
     for number, (run, found) in enumerate(zip(runs, mapped(run_one, runs), strict=True), start=1):
         store.save(folder, run, found)
         scores = ", ".join(f"{name} {value:.3f}" for name, value in found.get("scores", {}).items())
