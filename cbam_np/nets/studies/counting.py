@@ -27,7 +27,7 @@ NETS: dict[str, tuple[Callable[..., Network], tuple[int, ...], int]] = {
         (25, 1, 32, 32),
         30,
     ),
-    "resnet50": (lambda attention: resnet(50, attention), (2, 3, 224, 224), 5),
+    "resnet50": (lambda attention: resnet(50, attention), (1, 3, 224, 224), 3),
     "vgg16": (lambda attention: vgg(16, attention), (1, 3, 224, 224), 3),
 }
 KINDS = {"none": "none", "SE": "se", "CBAM": "cbam"}
