@@ -1,6 +1,8 @@
 """The studies: runs are kept whole and made once, and verdicts say what the results say, no more."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,6 +243,7 @@ def test_when_pytorch_agrees(factor: float, agrees: bool) -> None:
     theirs = found | {"first": [2.0, 2.0 / factor]}
     text = summary.in_pytorch([store.Result(run, found, {}), store.Result(replace(run, library="torch"), theirs, {})])
     assert ("**differs**" not in text) == agrees
+    assert ("Rounding alone" in text) == agrees
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -263,6 +266,23 @@ def test_the_command_stops_goes_on_and_shows(
     out = capsys.readouterr().out
     assert "1 of 1" not in out
     assert "2 of 2 runs of the plan have been made" in out
+
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")  # comes with the wheel of MPICH, which is in the extra "test"
+SPREAD = """
+import sys
+from cbam_np.commands.cli import main
+from cbam_np.nets.studies import plan
+plan.PLANS["bugs"] = lambda quick: [plan.Run("bugs", count=50, epochs=1, seed=seed) for seed in range(2)]
+sys.exit(main(["study", "bugs", "--quick", "--output", sys.argv[1]]))
+"""
+
+
+def test_mpirun_spreads_the_runs_and_one_process_tells(tmp_path: Path) -> None:
+    command = [str(MPIEXEC), "-n", "2", sys.executable, "-c", SPREAD, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.count("2 of 2: bugs") == 1
+    assert len(store.read(tmp_path / "quick")) == 2
 
 
 def test_an_unknown_study_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,16 +267,19 @@ def equal_time(results: list[Result], setting: dict[str, Any]) -> str:
 def in_pytorch(results: list[Result]) -> str:
     """Runs that were made twice: do the losses of the first steps agree, and the scores at the end?"""
     ours = {r.run: r.found for r in results if r.run.library == "numpy"}
-    rows = []
+    rows, moved = [], []
     for run, theirs, _ in results:
         mine = ours.get(replace(run, library="numpy"))
         if run.library == "torch" and mine and "first" in mine:
             apart = float(np.max(np.abs(np.divide(mine["first"], theirs["first"]) - 1)))
-            both = [f"{next(iter(found['scores'].values())):.3f}" for found in (mine, theirs)]
-            what = f"{run.variant}, {run.net}, {run.head}"
+            scored = [next(iter(found["scores"].values())) for found in (mine, theirs)]
+            what, both = f"{run.variant}, {run.net}, {run.head}", [f"{score:.3f}" for score in scored]
             rows.append([what, f"{apart:.0e}", *both, "agrees" if apart <= AGREES else "**differs**"])
+            if apart <= AGREES:
+                moved.append(100 * abs(scored[0] - scored[1]))
     head = ["repeated in PyTorch", "losses apart, first 20 steps", "score here", "score there", "verdict"]
-    return table(head, rows) if rows else ""
+    said = f"Rounding alone moved a score by up to {max(moved):.1f} points by the end of a training." if moved else ""
+    return paragraphs([table(head, rows), said]) if rows else ""
 
 
 # --- 3. fits and helps everywhere? ----------------------------------------------------------------------------------
@@ -345,7 +348,7 @@ def bugs(results: list[Result]) -> str:
     """What each wrong backward does to the loss and to the accuracy."""
     right = scores(results, mistake="")
     falls_right = fallen(r for r in results if not r.run.mistake)
-    rows = []
+    rows, groups = [], defaultdict(list)
     for mistake in ("", *MISTAKES):
         runs = [r for r in results if r.run.mistake == mistake]
         if not runs:
@@ -354,6 +357,9 @@ def bugs(results: list[Result]) -> str:
         error = f"{100 * float(np.median([r.found['gradient error'] for r in runs])):.3g}" if mistake else "0"
         found = scores(results, mistake=mistake)
         d = difference(right, found)
+        answer = bug_verdict(d, falls, len(runs), falls_right > 0, len(MISTAKES)) if mistake else ""
+        if mistake:
+            groups[answer].append(mistake)
         rows.append(
             [
                 mistake or "none: the right backward",
@@ -362,11 +368,12 @@ def bugs(results: list[Result]) -> str:
                 percent(interval(list(found.values()))),
                 points(d) if mistake else "",
                 p_value(d.p) if mistake else "",
-                bug_verdict(d, falls, len(runs), falls_right > 0, len(MISTAKES)) if mistake else "",
+                answer,
             ]
         )
     head = ["mistake", "gradient wrong by %", "loss falls", "accuracy %", "minus right", "p", "verdict"]
-    return table(head, rows)
+    said = [f"{answer}: {', '.join(mistakes)}" for answer, mistakes in groups.items()]
+    return paragraphs([table(head, rows), f"Verdict: {'. '.join(s[0].upper() + s[1:] for s in said)}." if said else ""])
 
 
 def fallen(runs: Iterable[Result]) -> int:
