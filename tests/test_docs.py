@@ -36,7 +36,9 @@ MODULES = (
     "reference.formulas",
     "checking.thorough",
     "reference.loops",
+    "reference.loops_nets",
     "pytorch",
+    "nets",
 )
 
 

@@ -18,7 +18,7 @@ from cbam_np.inputs import check_channels, check_integer, check_nchw, check_shap
 def _image_and_windows(x: Array, k: int, stride: int = 1, padding: int = 0) -> None:
     namespace(x=x)
     check_nchw("x", x)
-    _check_windows(x.shape[2], x.shape[3], k, stride, padding)
+    check_windows(x.shape[2], x.shape[3], k, stride, padding)
 
 
 @checked(_image_and_windows)
@@ -33,8 +33,8 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
     """
     xp = array_namespace(x)
     N, C, H, W = x.shape
-    H_out, W_out = _output_size(H, W, k, stride, padding)
-    x_padded = _pad(x, padding, padding, padding, padding)
+    H_out, W_out = output_size(H, W, k, stride, padding)
+    x_padded = pad(x, padding, padding, padding, padding)
     windows = [x_padded[:, :, *window] for window in _windows(H_out, W_out, k, stride)]
     columns = xp.reshape(xp.stack(windows, axis=2), (N, C * k * k, H_out * W_out))
 
@@ -46,8 +46,8 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
 
 def _columns_and_windows(columns: Array, size: tuple[int, int], k: int, stride: int = 1, padding: int = 0) -> None:
     namespace(columns=columns)
-    _check_windows(*size, k, stride, padding)
-    H_out, W_out = _output_size(*size, k, stride, padding)
+    check_windows(*size, k, stride, padding)
+    H_out, W_out = output_size(*size, k, stride, padding)
     if columns.ndim != 3 or columns.shape[1] % (k * k) or columns.shape[2] != H_out * W_out:
         raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), got {tuple(columns.shape)}")
 
@@ -65,7 +65,7 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
     xp = array_namespace(columns)
     H, W = size
     p = padding
-    H_out, W_out = _output_size(H, W, k, stride, p)
+    H_out, W_out = output_size(H, W, k, stride, p)
     N, C = columns.shape[0], columns.shape[1] // (k * k)
     slices = xp.reshape(columns, (N, C, k * k, H_out, W_out))
     if is_numpy_array(columns) or is_cupy_array(columns):
@@ -97,7 +97,7 @@ def _image_and_kernel(
         raise ValueError(f"kernel: expected an odd size k×k, so that a window has a centre, got {tuple(kernel.shape)}")
     if bias is not None:
         check_shape("bias", bias, (O,))
-    _check_windows(x.shape[2], x.shape[3], k, stride, (k - 1) // 2 if padding is None else padding)
+    check_windows(x.shape[2], x.shape[3], k, stride, (k - 1) // 2 if padding is None else padding)
 
 
 @checked(_image_and_kernel)
@@ -133,7 +133,7 @@ def conv2d(
     N, C, H, W = x.shape
     O, _, k, _ = kernel.shape
     p = (k - 1) // 2 if padding is None else padding
-    H_out, W_out = _output_size(H, W, k, stride, p)
+    H_out, W_out = output_size(H, W, k, stride, p)
 
     columns, _ = im2col(x, k, stride, p)
     K = xp.reshape(kernel, (O, C * k * k))
@@ -147,7 +147,7 @@ def conv2d(
         d_bias = None if bias is None else total(d_out, axis=(0, 2, 3))
         if stride == 1:
             flipped = xp.permute_dims(xp.flip(kernel, axis=(2, 3)), (1, 0, 2, 3))
-            windows, _ = im2col(_pad(d_out, k - 1, k - 1, k - 1, k - 1), k)
+            windows, _ = im2col(pad(d_out, k - 1, k - 1, k - 1, k - 1), k)
             d_x_padded = xp.reshape(xp.reshape(flipped, (C, O * k * k)) @ windows, (N, C, H + 2 * p, W + 2 * p))
             d_x = d_x_padded[:, :, p : p + H, p : p + W]
         else:
@@ -157,7 +157,8 @@ def conv2d(
     return out, backward
 
 
-def _check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
+def check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
+    """Raise ValueError unless windows of k×k fit into an image of that size."""
     check_integer("k", k, least=1)
     check_integer("stride", stride, least=1)
     check_integer("padding", padding, least=0)
@@ -165,7 +166,7 @@ def _check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
         raise ValueError(f"k: expected a window that fits into {(H, W)} with padding {padding}, got {k}")
 
 
-def _output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int, int]:
+def output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int, int]:
     """(H_out, W_out): how often the window fits."""
     return (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1
 
@@ -177,14 +178,16 @@ def _windows(H_out: int, W_out: int, k: int, s: int) -> list[tuple[slice, slice]
     return [(row, column) for row in rows for column in columns]
 
 
-def _pad(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
-    """`x` with that many rows and columns of zeros around its last two axes."""
+def pad(x: Array, top: int, bottom: int, left: int, right: int, value: float = 0.0) -> Array:
+    """`x` with that many rows and columns around its last two axes: of zeros, or of another value."""
     xp = array_namespace(x)
     *front, H, W = x.shape
-    rows = [xp.zeros((*front, size, W), dtype=x.dtype, device=device(x)) for size in (top, bottom)]
-    x = xp.concat([rows[0], x, rows[1]], axis=-2)
-    columns = [xp.zeros((*front, H + top + bottom, size), dtype=x.dtype, device=device(x)) for size in (left, right)]
-    return xp.concat([columns[0], x, columns[1]], axis=-1)
+
+    def around(*size: int) -> Array:
+        return xp.full((*front, *size), value, dtype=x.dtype, device=device(x))
+
+    x = xp.concat([around(top, W), x, around(bottom, W)], axis=-2)
+    return xp.concat([around(H + top + bottom, left), x, around(H + top + bottom, right)], axis=-1)
 
 
 def _added_without_writing(slices: Array, H_padded: int, W_padded: int, k: int, s: int) -> Array:
@@ -201,5 +204,5 @@ def _added_without_writing(slices: Array, H_padded: int, W_padded: int, k: int, 
         slices = xp.reshape(xp.concat([slices[..., None, :], zeros], axis=-2), (N, C, k * k, H_out * s, W_out * s))
         slices = slices[..., : s * (H_out - 1) + 1, : s * (W_out - 1) + 1]
     bottom, right = H_padded - slices.shape[-2], W_padded - slices.shape[-1]
-    placed = [_pad(slices[:, :, i, ...], i // k, bottom - i // k, i % k, right - i % k) for i in range(k * k)]
+    placed = [pad(slices[:, :, i, ...], i // k, bottom - i // k, i % k, right - i % k) for i in range(k * k)]
     return total(xp.stack(placed), axis=0)

@@ -19,6 +19,8 @@ Params = dict[str, Tensor]
 relu = F.relu
 sigmoid = torch.sigmoid
 gate = torch.mul
+add = torch.add
+linear = F.linear
 
 
 def avg_pool_over_space(f: Tensor) -> Tensor:
@@ -99,6 +101,50 @@ def spatial_attention(f1: Tensor, params: Params, ties: Ties = "first") -> Tenso
 def cbam(f: Tensor, params: Params, ties: Ties = "first") -> Tensor:
     """Formulas (1) and (2)."""
     return spatial_attention(channel_attention(f, params, ties), params, ties)
+
+
+def squeeze_excitation(f: Tensor, *weights: Tensor) -> Tensor:
+    """SE."""
+    return torch.sigmoid(mlp(avg_pool_over_space(f), *weights))[:, :, None, None] * f
+
+
+def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    """In training."""
+    return F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+
+
+def batch_norm_evaluation(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, eps: float = 1e-5
+) -> Tensor:
+    """In evaluation. `F.batch_norm` does the same, but takes no gradients with respect to mean and variance."""
+    per_channel = (value[:, None, None] for value in (gamma, beta, mean, variance))
+    gamma, beta, mean, variance = per_channel
+    return gamma * (x - mean) / torch.sqrt(variance + eps) + beta
+
+
+def max_pool2d(x: Tensor, k: int, stride: int, padding: int = 0) -> Tensor:
+    """The maximum of every window."""
+    return F.max_pool2d(x, k, stride, padding)
+
+
+def avg_pool2d(x: Tensor, k: int, stride: int, padding: int = 0) -> Tensor:
+    """The average of every window."""
+    return F.avg_pool2d(x, k, stride, padding)
+
+
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """One number a sample; labels are numbers of classes, or probabilities."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def smooth_l1(predictions: Tensor, targets: Tensor, beta: float = 1.0) -> Tensor:
+    """One number a coordinate."""
+    return F.smooth_l1_loss(predictions, targets, reduction="none", beta=beta)
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """One number a pixel."""
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def output_and_gradients(

@@ -25,7 +25,7 @@ class Operation(NamedTuple):
     name: what reports call it. function: where the operation is in this package; the last part is also its name in
     `reference.in_pytorch`. formula: its number in the document, "" if it has none. shapes: those of its arguments, in
     order, for features of shape (N, C, H, W). options: other arguments to call it with. kinks: whether there are places
-    without a derivative, where a maximum changes hands or a ReLU opens.
+    without a derivative, where a maximum changes hands or a ReLU opens. positive: the arguments that have to be.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Operation(NamedTuple):
     shapes: Callable[[int, int, int, int], Shapes]
     options: Mapping[str, Any] = MappingProxyType({})
     kinks: bool = False
+    positive: tuple[str, ...] = ()
 
     def op(self, package: Any = None) -> Op:
         """The operation with its options; from `package`, which may be cbam_np with a mistake planted in it."""
@@ -62,7 +63,7 @@ class Operation(NamedTuple):
             if isinstance(size, Mapping):
                 inputs[name] = {key: draw(part) for key, part in size.items()}
             else:
-                inputs[name] = draw(size)
+                inputs[name] = abs(draw(size)) + 0.5 if name in self.positive else draw(size)
         return inputs
 
 
@@ -207,6 +208,62 @@ OPERATIONS: tuple[Operation, ...] = (
         "(1)-(11)",
         lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C, True) | _spatial(True)},
         kinks=True,
+    ),
+    # what networks are made of besides
+    Operation(
+        "squeeze_excitation",
+        "ops.squeeze_excitation",
+        "",
+        lambda N, C, H, W: {"f": (N, C, H, W), **_mlp(C)},
+        kinks=True,
+    ),
+    Operation(
+        "squeeze_excitation, biases",
+        "ops.squeeze_excitation",
+        "",
+        lambda N, C, H, W: {"f": (N, C, H, W), **_mlp(C, True)},
+        kinks=True,
+    ),
+    Operation(
+        "batch_norm", "ops.batch_norm", "", lambda N, C, H, W: {"x": (N, C, H + 2, W), "gamma": (C,), "beta": (C,)}
+    ),
+    Operation(
+        "batch_norm_evaluation",
+        "ops.batch_norm_evaluation",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W), **dict.fromkeys(("gamma", "beta", "mean", "variance"), (C,))},
+        positive=("variance",),
+    ),
+    Operation(
+        "max_pool2d 3×3, stride 2",
+        "ops.max_pool2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W)},
+        {"k": 3, "stride": 2, "padding": 1},
+        kinks=True,
+    ),
+    Operation(
+        "avg_pool2d 3×3, stride 2",
+        "ops.avg_pool2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W)},
+        {"k": 3, "stride": 2, "padding": 1},
+    ),
+    Operation("add", "ops.add", "", lambda N, C, H, W: {"a": (N, C, H, W), "b": (N, C, H, W)}),
+    Operation("linear", "ops.linear", "", lambda N, C, H, W: {"x": (N, C), "w": (C, C)}),
+    Operation("linear, bias", "ops.linear", "", lambda N, C, H, W: {"x": (N, C), "w": (C, C), "bias": (C,)}),
+    Operation(
+        "softmax_cross_entropy",
+        "ops.softmax_cross_entropy",
+        "",
+        lambda N, C, H, W: {"logits": (N, C), "labels": (N, C)},
+    ),
+    Operation("smooth_l1", "ops.smooth_l1", "", lambda N, C, H, W: {"predictions": (N, 4), "targets": (N, 4)}),
+    Operation(
+        "binary_cross_entropy",
+        "ops.binary_cross_entropy",
+        "",
+        lambda N, C, H, W: {"logits": (N, H, W), "targets": (N, H, W)},
     ),
 )
 
