@@ -11,13 +11,13 @@ from backends import Backend
 from support import deviation
 from torch import nn
 from torch.nn import functional as F
-from torch_nets import VGG11, ResNet, by_our_names, copy_into_torch, gradients
 
 from cbam_np import nets, ops
 from cbam_np.arrays import describe, to_numpy
 from cbam_np.checking import cupy_standin
 from cbam_np.nets import Network
 from cbam_np.nets import heads as nets_heads
+from cbam_np.reference.nets_in_pytorch import VGG11, ResNet, by_our_names, copy_into_torch, gradients
 
 PUBLISHED = {18: 11_779_392, 34: 21_960_468, 50: 28_089_624, 101: 49_330_172}  # CBAM-ResNets of the authors' code
 PLAIN = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160}  # torchvision's
@@ -47,7 +47,7 @@ def test_torchvision_has_the_same_names_and_shapes() -> None:
 
 def compare(net: Network, module: nn.Module, x: np.ndarray, seed: int = 0) -> None:
     """Output, every gradient and every buffer of `net` equal those of `module`, which gets its numbers."""
-    copy_into_torch(net, module)
+    copy_into_torch(net.state(), module)
     module.train(net.training)
     t = torch.tensor(x, requires_grad=True)
     expected = module(t)
@@ -168,7 +168,7 @@ def test_fifty_steps_of_training_give_the_losses_of_torch(kind: str) -> None:
     images = rng.normal(size=(64, 1, 12, 12)) + rng.normal(size=(4, 1, 12, 12))[labels]
     net = nets.resnet(8, width=8, channels=1, classes=4, attention=kind, reduction=4, dtype="float64", seed=3)
     module = ResNet([1, 1, 1], False, False, 8, 1, 4, kind, reduction=4).double()
-    copy_into_torch(net, module)
+    copy_into_torch(net.state(), module)
     optimiser = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
     velocity = {name: np.zeros_like(w) for name, w in net.params.items()}
     ours, theirs = [], []

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from support import deviation
-from torch_nets import ResNet, by_our_names, copy_into_torch, gradients
 
 import cbam_np.nets
 from cbam_np.checking.mutants import Mutant, load
+from cbam_np.reference.nets_in_pytorch import ResNet, by_our_names, copy_into_torch, gradients
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cbam": {},
@@ -28,7 +28,7 @@ def passes(package: Any, variant: str, training: bool = True) -> bool:
         arrays |= {name: x + rng.uniform(0.1, 0.5, x.shape) for name, x in arrays.items() if x.ndim == 1}
     net.training = training
     module = ResNet([1, 1, 1], False, False, 8, 2, 5, "cbam", **options).double().train(training)
-    copy_into_torch(net, module)
+    copy_into_torch(net.state(), module)
     x = rng.normal(size=(4, 2, 9, 10))
     t = torch.tensor(x, requires_grad=True)
     expected, out = module(t), net(x)

@@ -10,6 +10,7 @@ from support import as_tuple, deviation
 from threadpoolctl import threadpool_limits
 
 from cbam_np import ops
+from cbam_np.commands import bench_nets
 from cbam_np.nets import cores, on_numpy
 
 SHAPES = [(5, 3, 4, 6, 7), (2, 1, 3, 1, 1), (3, 4, 2, 2, 5), (4, 2, 5, 9, 1), (0, 2, 3, 4, 4), (1, 16, 16, 3, 8)]
@@ -105,3 +106,13 @@ def test_work_side_by_side_keeps_its_order_and_its_errors() -> None:
     assert cores.side_by_side(lambda i: i * i, range(4)) == [0, 1, 4, 9]
     with pytest.raises(ZeroDivisionError):
         cores.side_by_side(lambda i: 1 / i, range(2))
+
+
+def test_the_benchmark_compares_both_sides_and_says_where_the_time_goes() -> None:
+    timing = bench_nets.measure("cbam", rounds=2, batch=4)
+    assert timing.error < bench_nets.TOLERANCE
+    assert len(timing.ours) == len(timing.torch) == len(timing.ratios) == 2
+    assert timing.ratios[0] == min(a / b for a, b in zip(timing.ours, timing.torch, strict=True))
+    assert timing.shares.keys() == {"conv2d", "batch_norm_in_pieces", "relu"}
+    assert all(share > 0 for share in timing.shares.values())
+    assert sum(timing.shares.values()) < 1

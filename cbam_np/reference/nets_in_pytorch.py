@@ -1,4 +1,7 @@
-"""The same networks in torch.nn, written from their description, with torchvision's names, to compare ours with."""
+"""The networks of `cbam_np.nets` once more in torch.nn, with torchvision's names: autograd says what they have to do.
+
+Written from their description. `copy_into_torch` gives them our numbers. Needs the extra "torch".
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cbam_np.nets import Network
+from cbam_np.arrays import Params
 
 
 class SE(nn.Module):
@@ -20,6 +23,7 @@ class SE(nn.Module):
         self.fc2 = nn.Linear(C // r, C, bias=biases)
 
     def forward(self, f: Tensor) -> Tensor:
+        """See the class."""
         s = torch.sigmoid(self.fc2(F.relu(self.fc1(f.mean(dim=(2, 3))))))
         return f * s[:, :, None, None]
 
@@ -38,12 +42,14 @@ class CBAM(nn.Module):
         self.bn = nn.BatchNorm2d(1, momentum=0.01) if released else nn.Identity()
 
     def channel_map(self, f: Tensor) -> Tensor:
+        """Formula (6): (N, C, 1, 1)."""
         avg, largest = f.mean(dim=(2, 3)), f.flatten(2).max(dim=2).values
         vectors = {"both": [avg, largest], "avg": [avg], "max": [largest]}[self.pooling]
         z = torch.stack([self.fc2(F.relu(self.fc1(vector))) for vector in vectors]).sum(dim=0)
         return torch.sigmoid(z)[:, :, None, None]
 
     def spatial_map(self, f: Tensor) -> Tensor:
+        """Formula (10): (N, 1, H, W)."""
         if self.spatial_pooling == "conv":
             pooled = self.pool(f)
         else:
@@ -52,6 +58,7 @@ class CBAM(nn.Module):
         return torch.sigmoid(self.bn(self.conv(pooled)))
 
     def forward(self, f: Tensor) -> Tensor:
+        """See the class."""
         if self.order == "parallel":
             return f * self.channel_map(f) * self.spatial_map(f)
         if self.order == "channel-spatial":
@@ -61,7 +68,8 @@ class CBAM(nn.Module):
         return f * self.channel_map(f)
 
 
-def attention(kind: str, C: int, options: Mapping[str, Any]) -> nn.Module:
+def gates(kind: str, C: int, options: Mapping[str, Any]) -> nn.Module:
+    """What sits in a block with C channels; kind: "none", "se" or "cbam", options as in `cbam_np.nets.resnet`."""
     o: dict[str, Any] = {"reduction": 16, "kernel_size": 7, "variant": "document", "order": "channel-spatial"}
     o |= {"pooling": "both", "spatial_pooling": "both", **options}
     r, k, released = o["reduction"], o["kernel_size"], o["variant"] == "released"
@@ -91,6 +99,7 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(C, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         z = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         if self.bottleneck:
             z = self.bn3(self.conv3(F.relu(z)))
@@ -119,13 +128,14 @@ class ResNet(nn.Module):
                 inner = width * 2**stage
                 out = inner * expansion
                 rows.append(
-                    Block(C, inner, out, 2 if stage and not i else 1, bottleneck, attention(kind, out, options))
+                    Block(C, inner, out, 2 if stage and not i else 1, bottleneck, gates(kind, out, options))
                 )
                 C = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*rows))
         self.fc = nn.Linear(C, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
         for stage in range(self.stages):
             x = getattr(self, f"layer{stage + 1}")(x)
@@ -161,6 +171,7 @@ class VGG11(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
         out: Tensor = self.classifier(self.features(x).flatten(1))
         return out
 
@@ -184,20 +195,22 @@ def our_name(name: str, se: bool) -> str:
 
 
 def by_our_names(module: nn.Module, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """`tensors` of a module, by name, under our names."""
     se = any(isinstance(part, SE) for part in module.modules())
     return {our_name(name, se): value for name, value in tensors.items()}
 
 
-def copy_into_torch(net: Network, module: nn.Module) -> None:
-    """Give `module` the numbers of `net`; every one of them has to find its place."""
-    own = net.state()
+def copy_into_torch(state: Params, module: nn.Module) -> None:
+    """Give `module` the numbers of a network, its `state()` on NumPy. Raises ValueError if one finds no place."""
+    own = dict(state)
     with torch.no_grad():
         for name, tensor in by_our_names(module, module.state_dict()).items():
             if not name.endswith("num_batches_tracked"):
                 tensor.copy_(torch.from_numpy(np.asarray(own.pop(name))))
-    # kernels of attention that this module has no use for: none
-    assert not own, sorted(own)
+    if own:
+        raise ValueError(f"state: expected the names of the module, got {sorted(own)} besides")
 
 
 def gradients(module: nn.Module) -> dict[str, np.ndarray]:
+    """What `backward()` left at the parameters, under our names."""
     return by_our_names(module, {name: p.grad.numpy() for name, p in module.named_parameters() if p.grad is not None})
