@@ -273,8 +273,8 @@ PLANTED = {
         overflowing, ((9 * normal(3, 4)).astype("float32"),), "x", "right in float64, wrong in float32"
     ),
     "accumulates": Planted(accumulating, (F,), "z", "a second backward with the same d_out gives another gradient"),
-    "input modified": Planted(in_place, (F.copy(),), "z", "changes this input in place"),
-    "d_out modified": Planted(in_place_on_d_out, (F,), "d_out", "backward changes d_out in place"),
+    "input modified": Planted(in_place, (F.copy(),), "z", "op or backward changes z in place"),
+    "d_out modified": Planted(in_place_on_d_out, (F,), "d_out", "op or backward changes d_out in place"),
     "dtype": Planted(
         spoiled(ops.sigmoid, lambda d, g: g.astype("float64")),
         (F.astype("float32"),),
