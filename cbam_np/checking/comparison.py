@@ -8,7 +8,7 @@ import array_api_compat as compat
 import numpy as np
 
 from cbam_np.arrays import describe, dtype_name
-from cbam_np.checking.diagnosis import Evidence, diagnose, diagnose_shape
+from cbam_np.checking.diagnosis import SAME, Evidence, diagnose, diagnose_shape, unexplained
 from cbam_np.checking.operation import NEIGHBOURS, ROUNDINGS, Arrays, Operation, in_words, is_real, on_host
 from cbam_np.checking.report import Row
 from cbam_np.checking.slopes import EPS, Slope, Terms, central, complex_step, refine_slope
@@ -345,8 +345,21 @@ class Input:
             others={name: other.by_differences(entries).reshape(shape) for name, other in beside.items()},
             shape=self.x.shape,
             accuracy=1e-7 if self.no_complex else 1e-12,
+            out=self.operation.reference,
+            inputs={name: x for name, x in self.operation.x.items() if name != self.name},
+            fits=self.fits,
         )
-        return diagnose(evidence)
+        return diagnose(evidence) or unexplained(evidence)
+
+    def fits(self, name: str, y: np.ndarray) -> bool:
+        """Whether the gradient would be right if another input were y."""
+        entries = np.arange(self.x.size)
+        for _ in range(DIRECTIONS):
+            weights = self.rng.standard_normal(entries.size)
+            off = self.g @ weights - central(self.terms(entries, weights, {name: y}))
+            if not abs(off) <= SAME * np.linalg.norm(self.g) * np.linalg.norm(weights):
+                return False
+        return True
 
 
 def _index(entry: int, shape: tuple[int, ...]) -> tuple[int, ...]:
