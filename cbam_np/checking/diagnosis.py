@@ -68,7 +68,18 @@ class Evidence:
 def diagnose(e: Evidence) -> str:
     """One sentence that says what is wrong with `e.got`; "" if nothing can be told."""
     hypotheses = (not_finite, should_be_zero, upstream_ignored, constant_factor, one_place, nearly_right, mask)
-    hypotheses += (lookalike, weight_decay, pooling_path, gate_path, product_rule, wrong_place, shifted, border, other_input_changed, varying_factor)
+    hypotheses += (
+        lookalike,
+        weight_decay,
+        pooling_path,
+        gate_path,
+        product_rule,
+        wrong_place,
+        shifted,
+        border,
+        other_input_changed,
+        varying_factor,
+    )
     with np.errstate(all="ignore"):
         return next(filter(None, (hypothesis(e) for hypothesis in hypotheses)), "")
 
@@ -182,7 +193,10 @@ def _rearranged(e: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     for first, second in combinations(range(e.got.ndim), 2):
         yield f"transposed: axes {first} and {second} are swapped", np.swapaxes(e.expected, first, second)
     for axes in _groups(range(e.got.ndim)):
-        yield f"flipped along {_axes(axes)}: a kernel is flipped where it should not be, or not where it should", np.flip(e.expected, axes)
+        yield (
+            f"flipped along {_axes(axes)}: a kernel is flipped where it should not be, or not where it should",
+            np.flip(e.expected, axes),
+        )
         yield _summed_too(axes), np.broadcast_to(np.sum(e.expected, axis=axes, keepdims=True), e.got.shape)
 
 

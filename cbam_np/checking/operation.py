@@ -106,7 +106,7 @@ class Operation:
             _mapped(found.__setitem__, name, tree)
         return found
 
-    def replaced(self, changed: Arrays, dtype: type) -> list[Any]:
+    def replaced(self, changed: Arrays, dtype: Any) -> list[Any]:
         """The inputs of op, all leaves in `dtype`, some of them changed."""
 
         def new(name: str, x: Any) -> Any:
@@ -114,14 +114,22 @@ class Operation:
 
         return [_mapped(new, name, tree) for name, tree in zip(self.names, self.inputs, strict=True)]
 
-    def output(self, changed: Arrays, dtype: type = np.float64) -> np.ndarray:
-        """The output of op on the host, with some leaves changed."""
+    def output(self, changed: Arrays) -> np.ndarray:
+        """The output of op on the host, with some leaves changed; in complex numbers if one of them is complex."""
         with np.errstate(all="ignore"):  # a step may leave the domain of op; a shorter one follows
+            dtype = np.result_type(np.float64, *changed.values())
             return to_numpy(self.op(*self.replaced(changed, dtype))[0])
 
-    def terms(self, changed: Arrays, dtype: type = np.float64) -> np.ndarray:
+    def terms(self, changed: Arrays) -> np.ndarray:
         """The terms of L(changed) - L(x)."""
-        return self.d_out * (self.output(changed, dtype) - self.reference)
+        return self.d_out * (self.output(changed) - self.reference)
+
+    def change(self, name: str) -> float:
+        """How far L moves where a leaf moves by about its own size; or L's own size, if that is smaller or hides it."""
+        elsewhere = self.x[name] + self.size[name] * self.rng.standard_normal(self.x[name].shape)
+        terms = self.terms({name: elsewhere})
+        change, own = float(np.linalg.norm(terms[np.isfinite(terms)])), self.noise / EPS
+        return (min(change, own or change) if change > self.noise else own) or 1.0
 
     def perturbed(self, by: dict[str, Any], count: int) -> Iterator[Arrays]:
         """The leaves, moved at random by about so much."""

@@ -39,6 +39,11 @@ class Slope:
         return (self.left + self.right) / 2
 
     @property
+    def steepness(self) -> float:
+        """The steeper of both sides is at least that steep."""
+        return max(0.0, max(abs(self.left), abs(self.right)) - self.error)
+
+    @property
     def kink(self) -> bool:
         """Whether left and right differ by more than their errors.
 

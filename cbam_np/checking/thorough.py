@@ -28,7 +28,9 @@ __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
 STREAM = 2018  # random numbers of our own, or d_out would be the very x that a caller drew from the same seed
 
 
-def gradcheck(op: Op | Pair | type, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
+def gradcheck(
+    op: Op | Pair | type, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None
+) -> Report:
     """Check the backward of any `out, backward = op(*inputs)`.
 
     inputs: floating-point arrays of any library, or dicts of them (their gradients come back as a dict with
