@@ -544,7 +544,7 @@ def test_a_gradient_has_to_be_an_array() -> None:
 @pytest.mark.parametrize(
     ("error", "message", "arguments", "options"),
     [
-        (TypeError, "op: expected a function, or a pair .*, got int", (3, normal(2)), {}),
+        (TypeError, "op: expected a function, got int", (3, normal(2)), {}),
         (TypeError, "inputs: expected at least one floating-point array, got none", (ops.relu,), {}),
         (TypeError, "inputs: .* got numpy int64 on cpu, str", (ops.relu, np.arange(3), "first"), {}),
         (TypeError, "z: expected real numbers, got numpy complex128 on cpu", (ops.relu, 1j * normal(2)), {}),
@@ -569,11 +569,11 @@ def test_a_gradient_has_to_be_an_array() -> None:
         ),
         (
             ValueError,
-            r"op: expected an output with at least one entry, got shape \(0,\)",
+            r"output of op: expected at least one entry, got shape \(0,\)",
             (lambda x: (x[:0], abs), normal(2)),
             {},
         ),
-        (ValueError, "op: expected a finite output for these inputs", (lambda x: (x * np.inf, abs), normal(2)), {}),
+        (ValueError, "output of op: expected finite numbers, got NaN or infinity", (lambda x: (x * np.inf, abs), normal(2)), {}),
         (
             TypeError,
             "backward: expected one gradient for each of .'x'., got 2",

@@ -7,7 +7,7 @@ sentence whose condition holds. It has to be right or silent: entries that are w
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, combinations, permutations, product
-from math import comb, prod
+from math import comb, isclose, prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -114,14 +114,17 @@ def of_nothing(e: Evidence) -> Traces:
 def of_a_factor(e: Evidence) -> Traces:
     """got = c · expected: a sign, a sum in place of a mean, a path counted twice."""
     c = np.sum(e.got * e.expected) / np.sum(e.expected**2)
-    if alike(e.got, c * e.expected) and not near(c, 1):
-        yield near(c, -1), "the sign is wrong: the gradient is -1 times what it should be"
+    if alike(e.got, c * e.expected) and not isclose(c, 1, rel_tol=SAME):
+        yield isclose(c, -1, rel_tol=SAME), "the sign is wrong: the gradient is -1 times what it should be"
         factor = f"a constant factor: the gradient is {c:.6g} times what it should be"
         for shape, whose in ((e.shape or e.x.shape, ""), (e.d_out.shape, " of d_out")):
             for axes in groups(axis for axis, size in enumerate(shape) if size > 1):
                 size, name = prod(shape[axis] for axis in axes), in_words(axes) + whose
-                yield near(c, size), f"{factor}, the size of {name}: a sum where a mean is meant?"
-                yield near(c, 1 / size), f"{factor}, one over the size of {name}: a mean where a sum is meant?"
+                yield isclose(c, size, rel_tol=SAME), f"{factor}, the size of {name}: a sum where a mean is meant?"
+                yield (
+                    isclose(c, 1 / size, rel_tol=SAME),
+                    f"{factor}, one over the size of {name}: a mean where a sum is meant?",
+                )
         yield True, factor
 
 
@@ -163,15 +166,15 @@ def of_another_order(e: Evidence) -> Traces:
         yield alike(e.got, np.broadcast_to(summed, e.got.shape)), summed_too(axes)
 
     last = axes_of_got[-2:]
-    inside = (..., *(slice(1, -1) for _ in last))
+    inside: Any = (..., *(slice(1, -1) for _ in last))
     for shift in product((0, -1, 1), repeat=len(last)):
         moved = np.roll(e.expected, shift, last)[inside]
         shifted = alike(e.got[inside], moved) and np.count_nonzero(moved) > 2 and not alike(moved, e.expected[inside])
         yield shifted, f"shifted by {shift} along the last axes: look at the padding and at where windows begin"
 
     here, there = ~e.zero(e.got), ~e.zero(e.expected)
-    moved = (here != there).any() and alike(np.sort(e.got[here]), np.sort(e.expected[there]))
-    yield moved, "the right numbers at the wrong entries: an index (of a maximum, of a window) is wrong"
+    misplaced = (here != there).any() and alike(np.sort(e.got[here]), np.sort(e.expected[there]))
+    yield misplaced, "the right numbers at the wrong entries: an index (of a maximum, of a window) is wrong"
 
     for sizes in (e.got.shape[-1:], e.got.shape[-2:]):
         inwards = [np.minimum(i, size - 1 - i) for i, size in zip(np.indices(sizes), sizes, strict=True)]
@@ -257,11 +260,6 @@ def of_inputs(e: Evidence) -> Traces:
 def alike(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays are the same but for measuring errors."""
     return a.shape == b.shape and a.size > 0 and bool(np.abs(a - b).max() <= SAME * np.abs(b).max())
-
-
-def near(a: float, b: float) -> bool:
-    """Whether two numbers are the same but for measuring errors."""
-    return abs(a - b) <= SAME * abs(b)
 
 
 def groups(axes: Iterable[int]) -> list[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""The forms in which `gradcheck` takes an operation: a function of ours, a pair of them, a `torch.autograd.Function`."""
+"""The forms in which `gradcheck` takes an operation: a function, a pair of functions, a `torch.autograd.Function`."""
 
 import inspect
 import sys
@@ -20,12 +20,12 @@ def as_op(op: Op | Pair | type) -> Op:
     if isinstance(op, tuple) and len(op) == 2 and all(map(callable, op)):
         return _from_pair(*op)
     if not callable(op):
-        raise TypeError(f"op: expected a function, or a pair (forward, backward) of functions, got {type(op).__name__}")
+        raise TypeError(f"op: expected a function, got {type(op).__name__}; a pair (forward, backward) will do as well")
     return op
 
 
 def _from_pair(forward: Callable[..., Any], backward: Callable[..., Any]) -> Op:
-    """If forward returns (out, cache), backward(d_out, cache) is called; if it returns out, backward(d_out, *inputs)."""
+    """If forward returns (out, cache), backward takes (d_out, cache); if it returns out, (d_out, *inputs)."""
 
     @wraps(forward)
     def op(*inputs: Any) -> tuple[Array, Backward]:

@@ -9,13 +9,13 @@ import numpy as np
 
 from cbam_np.arrays import Array, Backward, describe, dtype_name, to_numpy
 from cbam_np.checking.forms import Op
-from cbam_np.checking.slopes import EPS, Terms
+from cbam_np.checking.slopes import EPS
 
 Arrays = dict[str, np.ndarray]  # by name
 
 SMALLEST, LARGEST = 1e-150, 1e150  # between them sums of squares neither vanish nor overflow in float64
 ROUNDINGS = 4  # of them in a row: a number is off by so many times its precision
-NEIGHBOURS = 8  # perturbed copies of the inputs: a tie, or a corner, then falls to either side
+NEIGHBOURS = 16  # perturbed copies of the inputs: a tie, or a corner, then falls to either side
 
 ACCUMULATES = "a second backward with the same d_out gives another gradient: it accumulates, or changes what it needs"
 REUSED = "a later backward overwrites the gradient that an earlier one returned: return a new array each time"
@@ -25,10 +25,10 @@ UNDECLARED = "backward returns a gradient for it, but op has no such input"
 class Operation:
     """`op` with its inputs: forward, backward, and the output on the host for inputs that were changed.
 
-    leaves: the arrays to differentiate, by name; x: the same, reference: the output, wide: the gradients, wide_for_other:
-    those for another d_out, all in float64 on the host. own: the gradients as backward returns them. size: of a typical
-    entry of each leaf. noise: how far rounding moves L. broken: what is wrong
-    before any numbers are looked at, by the name of the array.
+    leaves: the arrays to differentiate, by name; x: the same, reference: the output, wide: the gradients,
+    wide_for_other: those for another d_out, all in float64 on the host. own: the gradients as backward returns them.
+    size: of a typical entry of each leaf. noise: how far rounding moves L. broken: what is wrong before any numbers
+    are looked at, by the name of the array.
     """
 
     def __init__(self, op: Op, inputs: tuple[Any, ...], rng: np.random.Generator) -> None:
@@ -37,7 +37,7 @@ class Operation:
         given = self.flat(inputs)
         self.leaves = _leaves(given)
         self.x = on_host(self.leaves)
-        self.size = {name: _size(name, x) for name, x in self.x.items()}
+        self.size = {name: _size(name, x) for name, x in self.leaves.items()}
         watched = [(name, x, to_numpy(x).copy()) for name, x in given.items() if compat.is_array_api_obj(x)]
 
         out, backward = self.forward(inputs)
@@ -60,7 +60,6 @@ class Operation:
         upstreams = self.d_out, other.astype(np.float64)
         self.wide, self.wide_for_other = (on_host(self.gradients(backward, _upload(d, out))) for d in upstreams)
         self.reference = self.output({})
-        _size("the output of op", self.reference)
         self.noise = ROUNDINGS * EPS * float(np.linalg.norm(self.d_out * self.reference))
         if np.linalg.norm(self.d_out * (self.output({}) - self.reference)) > self.noise:
             raise ValueError("op: expected the same output for the same inputs, got another one; fix its random seed")
@@ -73,10 +72,7 @@ class Operation:
         out = result[0]
         if not is_real(out):
             raise TypeError(f"op: expected a floating-point array as output, got {in_words(out)}")
-        if 0 in out.shape:
-            raise ValueError(f"op: expected an output with at least one entry, got shape {tuple(out.shape)}")
-        if not np.isfinite(to_numpy(out)).all():
-            raise ValueError("op: expected a finite output for these inputs, got NaN or infinity")
+        _size("output of op", out)
         return result
 
     def forward_in_float64(self) -> tuple[Array, Backward]:
@@ -131,19 +127,15 @@ class Operation:
         change, own = float(np.linalg.norm(terms[np.isfinite(terms)])), self.noise / EPS
         return (min(change, own or change) if change > self.noise else own) or 1.0
 
-    def perturbed(self, by: dict[str, Any], count: int) -> Iterator[Arrays]:
-        """The leaves, moved at random by about so much."""
-        for _ in range(count):
+    def perturbed(self, by: dict[str, Any]) -> Iterator[Arrays]:
+        """The leaves, moved at random by about so much, several times."""
+        for _ in range(NEIGHBOURS):
             yield {name: x + by[name] * self.rng.standard_normal(x.shape) for name, x in self.x.items()}
 
-    def roundings(self, eps: float) -> Arrays:
-        """How far rounding with precision `eps` moves the leaves."""
-        return {name: ROUNDINGS * eps * x for name, x in self.x.items()}
-
     def conditioning(self, name: str, eps: float) -> np.ndarray:
-        """How far the gradient of one leaf moves when all are rounded: no gradient is more precise than that."""
+        """How far the gradient of a leaf moves when rounding with precision `eps` moves all leaves."""
         moved = []
-        for near in self.perturbed(self.roundings(eps), NEIGHBOURS):
+        for near in self.perturbed({name: ROUNDINGS * eps * x for name, x in self.x.items()}):
             out, backward = self.op(*self.replaced(near, np.float64))
             moved.append(on_host(self.gradients(backward, _upload(self.d_out, out)))[name])
         return ROUNDINGS * np.abs(np.array(moved) - self.wide[name]).max(axis=0)
@@ -183,25 +175,21 @@ def _leaves(given: dict[str, Any]) -> dict[str, Array]:
     if not leaves:
         got = ", ".join(in_words(x) for x in given.values()) or "none"
         raise TypeError(f"inputs: expected at least one floating-point array, got {got}")
-    for name, x in leaves.items():
-        if 0 in x.shape:
-            raise ValueError(f"{name}: expected at least one entry, got shape {tuple(x.shape)}")
-        if not np.isfinite(to_numpy(x)).all():
-            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return leaves
 
 
-def _size(name: str, x: np.ndarray) -> float:
-    """√mean(x²), of a typical entry; 1 if all are zero."""
-    largest = float(np.abs(x).max())
-    if largest == 0:
-        return 1.0
-    if not SMALLEST <= largest <= LARGEST:
-        raise ValueError(
-            f"{name}: expected a largest entry between {SMALLEST:.0e} and {LARGEST:.0e}, got {largest:.0e}: float64 has "
-            "no room for the square of such numbers; rescale them"
-        )
-    return float(np.sqrt(np.mean(x**2)))
+def _size(name: str, x: Array) -> float:
+    """√mean(x²), of a typical entry; 1 if all are zero. Raises ValueError for numbers that cannot be judged."""
+    if 0 in x.shape:
+        raise ValueError(f"{name}: expected at least one entry, got shape {tuple(x.shape)}")
+    entries = np.abs(to_numpy(x).astype(np.float64))
+    if not np.isfinite(entries).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    largest = float(entries.max())
+    if largest and not SMALLEST <= largest <= LARGEST:
+        limits = f"expected its largest entry to lie between {SMALLEST:.0e} and {LARGEST:.0e}, got {largest:.0e}"
+        raise ValueError(f"{name}: {limits}; rescale it, for float64 has no room for the squares of such numbers")
+    return float(np.sqrt(np.mean(entries**2))) or 1.0
 
 
 def on_host(arrays: dict[str, Any]) -> Arrays:

@@ -71,8 +71,8 @@ def refine_slope(terms: Terms, noise: float) -> Slope:
 
         φ′ ≈ (10 φ(t/10)/(t/10) - φ(t)/t) / 9
 
-    The spread of three such estimates in a row tells the error: large steps suffer from curvature and from kinks nearby,
-    small ones from rounding, which moves φ by up to `noise`. The best in between is taken; but where a later
+    The spread of three such estimates in a row tells the error: large steps suffer from curvature and from kinks
+    nearby, small ones from rounding, which moves φ by up to `noise`. The best in between is taken; but where a later
     estimate contradicts it, the smaller steps are right, for the larger ones may have jumped over what is there.
     """
     best = Slope(np.nan, np.nan, np.inf, np.nan, np.nan)
