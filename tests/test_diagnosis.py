@@ -196,7 +196,7 @@ PLANTED = {
         map_path_dropped, (F, PARAMS), "f", "as if it came through an average and a maximum over axes (2, 3)"
     ),
     "path through the gate": Planted(
-        gate_path_dropped, (F, PARAMS), "f", "as if it came through a gate: it is d_out times a map that is constant along axes (2, 3)"
+        gate_path_dropped, (F, PARAMS), "f", "as if it came through a gate: d_out times a map that is constant along axes (2, 3)"
     ),
     "broadcast axis not summed": Planted(
         spoiled(ops.gate, lambda d, g, f: (d * F, f)),

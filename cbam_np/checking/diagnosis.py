@@ -63,16 +63,9 @@ class Evidence:
 
 def diagnose(e: Evidence) -> str:
     """One sentence that says what is wrong with `e.got`; "" if that cannot be told."""
+    kinds = (of_nothing, of_a_factor, of_places, of_another_order, of_paths, of_the_output, of_inputs)
     with np.errstate(all="ignore"):
-        traces = chain(
-            of_nothing(e),
-            of_a_factor(e),
-            of_places(e),
-            of_another_order(e),
-            of_paths(e),
-            of_the_output(e),
-            of_inputs(e),
-        )
+        traces = chain.from_iterable(kind(e) for kind in kinds)
         return next((sentence for fits, sentence in traces if fits), "")
 
 
@@ -121,10 +114,8 @@ def of_a_factor(e: Evidence) -> Traces:
             for axes in groups(axis for axis, size in enumerate(shape) if size > 1):
                 size, name = prod(shape[axis] for axis in axes), in_words(axes) + whose
                 yield isclose(c, size, rel_tol=SAME), f"{factor}, the size of {name}: a sum where a mean is meant?"
-                yield (
-                    isclose(c, 1 / size, rel_tol=SAME),
-                    f"{factor}, one over the size of {name}: a mean where a sum is meant?",
-                )
+                inverse = f"{factor}, one over the size of {name}: a mean where a sum is meant?"
+                yield isclose(c, 1 / size, rel_tol=SAME), inverse
         yield True, factor
 
 
@@ -137,11 +128,9 @@ def of_places(e: Evidence) -> Traces:
         yield alone, f"wrong only at index {lines.argmax()} of axis {axis}, which has {size}"
 
     off = np.abs(e.missing) / np.abs(e.expected).max()
-    why = ": digits get lost, or an epsilon is not the same forward and backward"
-    yield (
-        alike(e.got, e.expected),
-        f"nearly right, off by {off.max():.1g}" + why * bool(np.median(off) > off.max() / 100),
-    )
+    everywhere = bool(np.median(off) > off.max() / 100)
+    why = ": digits get lost, or an epsilon is not the same forward and backward" * everywhere
+    yield alike(e.got, e.expected), f"nearly right, off by {off.max():.1g}{why}"
 
     nothing = e.zero(e.expected)
     negative = "the input is negative and " if (e.x[e.wrong] < 0).all() else ""
@@ -204,36 +193,30 @@ def of_paths(e: Evidence) -> Traces:
         yield through, f"{path} {pooling} over {in_words(axes)}"
     for axes in some_axes if d.shape == missing.shape else ():
         gate = np.sum(missing * d, axis=axes, keepdims=True) / np.sum(d**2, axis=axes, keepdims=True)
-        yield (
-            alike(gate * d, missing),
-            f"{path} a gate: it is d_out times a map that is constant along {in_words(axes)}",
-        )
+        yield alike(gate * d, missing), f"{path} a gate: d_out times a map that is constant along {in_words(axes)}"
 
 
 def of_the_output(e: Evidence) -> Traces:
     """The output y of a product, of a function of single entries or of a softmax is not used as it should be."""
-    if e.out is None or e.out.shape != e.got.shape:
+    if e.out is None or e.out.shape != e.got.shape or not np.isfinite(e.expected).all():
         return
     x, y, d = e.x, e.out, e.d_out
     yield alike(e.got * x, d * y), "a path is missing: this is d_out · out / x, as if out = x · m with a constant m"
     yield alike(e.missing * x, d * y), "a path is missing: d_out · out / x, as if out = m with a constant factor x"
 
-    p = np.linalg.lstsq(np.vander(y.ravel(), 4), (e.expected / d).ravel())[0]  # 1 - y², y (1 - y), y, ...
-    x_for_y = alike(d * np.polyval(p, y), e.expected) and alike(d * np.polyval(p, x), e.got)
+    unit = np.abs(y).max() or 1.0
+    p = np.linalg.lstsq(np.vander((y / unit).ravel(), 4), (e.expected / d).ravel())[0]  # 1 - y², y (1 - y), y, ...
+    x_for_y = alike(d * np.polyval(p, y / unit), e.expected) and alike(d * np.polyval(p, x / unit), e.got)
     yield x_for_y, "the input stands where the output should: the derivative of tanh is 1 - y², not 1 - x²"
 
-    def softmax(q: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-        return q * (d - np.sum(d * q, axis=axes, keepdims=True))
+    def softmax_backward(y: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+        return y * (d - np.sum(d * y, axis=axes, keepdims=True))
 
-    def log_softmax(q: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-        return d - q * np.sum(d, axis=axes, keepdims=True)
-
-    for backward, q in ((softmax, y), (log_softmax, np.exp(y))):
-        for right, wrong in permutations(groups(range(y.ndim)), 2):
-            if alike(backward(q, right), e.expected):
-                p = np.exp(x) / np.sum(np.exp(x), axis=wrong, keepdims=True)
-                over = alike(backward(q, wrong), e.got) or alike(backward(p, wrong), e.got)
-                yield over, f"a softmax over {in_words(wrong)}, but forward is one over {in_words(right)}"
+    for right, wrong in permutations(groups(range(y.ndim)), 2):
+        if alike(softmax_backward(y, right), e.expected):
+            again = np.exp(x) / np.sum(np.exp(x), axis=wrong, keepdims=True)
+            over = alike(softmax_backward(y, wrong), e.got) or alike(softmax_backward(again, wrong), e.got)
+            yield over, f"a softmax over {in_words(wrong)}, but forward is one over {in_words(right)}"
 
 
 def of_inputs(e: Evidence) -> Traces:

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from cbam_np.arrays import Array, Backward
 
 Op: TypeAlias = Callable[..., tuple[Array, Backward]]  # out, backward = op(*inputs)
-Pair: TypeAlias = tuple[Callable[..., Any], Callable[..., Any]]  # (forward, backward)
+AnyOp: TypeAlias = Op | tuple[Callable[..., Any], Callable[..., Any]] | type  # (forward, backward); autograd.Function
 
 
-def as_op(op: Op | Pair | type) -> Op:
+def as_op(op: AnyOp) -> Op:
     """`op` so that it is called as `out, backward = op(*inputs)`."""
     torch = sys.modules.get("torch")
     if torch and isinstance(op, type) and issubclass(op, torch.autograd.Function):

@@ -80,10 +80,8 @@ class Operation:
         try:
             return self.forward(self.replaced({}, np.float64))
         except Exception as error:
-            raise ValueError(
-                f"op: expected to work in float64 too, where slopes are measured, got {type(error).__name__}: {error} "
-                "(an array of another dtype inside op has to be passed as an input)"
-            ) from error
+            why = f"{type(error).__name__}: {error} (an array of another dtype inside op has to be passed as an input)"
+            raise ValueError(f"op: expected to work in float64 too, where slopes are measured, got {why}") from error
 
     def gradients(self, backward: Backward, upstream: Array) -> dict[str, Any]:
         """What backward returns for `upstream`, by name of the input; without those that are None."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cbam_np.checking.comparison import Input
-from cbam_np.checking.forms import Op, Pair, as_op
+from cbam_np.checking.forms import AnyOp, Op, as_op
 from cbam_np.checking.operation import Operation
 from cbam_np.checking.report import COLOURED, Report, Row
 
@@ -28,9 +28,7 @@ __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
 STREAM = 2018  # random numbers of our own, or d_out would be the very x that a caller drew from the same seed
 
 
-def gradcheck(
-    op: Op | Pair | type, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None
-) -> Report:
+def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
     """Check the backward of any `out, backward = op(*inputs)`.
 
     inputs: floating-point arrays of any library, or dicts of them (their gradients come back as a dict with
