@@ -147,7 +147,8 @@ def _name(op: Op) -> str:
 def _names(op: Op, count: int) -> list[str]:
     """The names of the first `count` parameters of `op`."""
     try:
-        parameters = [p.name for p in inspect.signature(op).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        signature = inspect.signature(op).parameters.values()
+        parameters = [p.name for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     except (TypeError, ValueError):
         parameters = []
     return [parameters[i] if i < len(parameters) else f"input {i}" for i in range(count)]

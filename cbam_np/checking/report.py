@@ -57,21 +57,17 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """ "ok" or "NOT OK", and what was compared in part only, or not at all."""
-        partly = [f"{row.input} ({row.method})" for row in self.rows if row.note or row.kinks]
+        """ "ok" or "NOT OK", and what was not compared, or not in full."""
+        partly = _about([row for row in self.rows if row.note or row.kinks])
         if self.ok:
-            return "ok" + (f", but not compared, or not in full: {', '.join(partly)}" if partly else "")
+            return "ok" + (f", but not compared, or not in full: {partly}" if partly else "")
         wrong = any(row.verdict == "wrong" for row in self.rows)
-        return "NOT OK" if wrong else f"NOT OK, because not compared: {', '.join(partly)}"
+        return "NOT OK" if wrong else f"NOT OK, because not compared: {partly}"
 
     def notes(self) -> list[str]:
         """What the rows have to say, each thing once, with the inputs and the methods it is about."""
-        said: dict[str, list[Row]] = {}
-        for row in self.rows:
-            said.setdefault(row.note, []).append(row)
-        inputs = {note: ", ".join(dict.fromkeys(row.input for row in rows)) for note, rows in said.items()}
-        methods = {note: ", ".join(dict.fromkeys(row.method for row in rows)) for note, rows in said.items()}
-        return [f"{inputs[note]} ({methods[note]}): {note}" for note in said if note]
+        notes = dict.fromkeys(row.note for row in self.rows if row.note)
+        return [f"{_about([row for row in self.rows if row.note == note])}: {note}" for note in notes]
 
     def table(self) -> Table:
         """The rows as a rich table."""
@@ -93,3 +89,9 @@ class Report:
         with console.capture() as text:
             console.print(self.table())
         return "\n".join(line.rstrip() for line in text.get().splitlines())
+
+
+def _about(rows: list[Row]) -> str:
+    """Inputs and methods: "f, w1 (differences, complex step)"; "" for no rows."""
+    inputs, methods = (", ".join(dict.fromkeys(names)) for names in ([r.input for r in rows], [r.method for r in rows]))
+    return f"{inputs} ({methods})" if rows else ""
