@@ -50,7 +50,7 @@ class Evidence:
     def wrong(self) -> np.ndarray:
         """Where got and expected differ."""
         largest = np.abs(self.expected).max()
-        return np.abs(self.missing) > SAME / 10 * np.abs(self.expected) + self.accuracy * largest
+        return np.abs(self.missing) > SAME * np.abs(self.expected) + self.accuracy * largest
 
     def zero(self, values: np.ndarray) -> np.ndarray:
         """Where values are zero, beside the largest entry of the gradient."""
@@ -128,7 +128,7 @@ def of_places(e: Evidence) -> Traces:
         yield alone, f"wrong only at index {lines.argmax()} of axis {axis}, which has {size}"
 
     off = np.abs(e.missing) / np.abs(e.expected).max()
-    everywhere = bool(np.median(off) > off.max() / 100)
+    everywhere = bool(np.median(off) > e.accuracy)
     why = ": digits get lost, or an epsilon is not the same forward and backward" * everywhere
     yield alike(e.got, e.expected), f"nearly right, off by {off.max():.1g}{why}"
 

@@ -57,17 +57,21 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """ "ok" or "NOT OK", and what was not compared, or not in full."""
-        partly = _about([row for row in self.rows if row.note or row.kinks])
+        """ "ok" or "NOT OK", and whether something was not compared, or not in full."""
         if self.ok:
-            return "ok" + (f", but not compared, or not in full: {partly}" if partly else "")
+            partly = any(row.note or row.kinks for row in self.rows)
+            return "ok, but not everything was compared" if partly else "ok"
         wrong = any(row.verdict == "wrong" for row in self.rows)
-        return "NOT OK" if wrong else f"NOT OK, because not compared: {partly}"
+        return "NOT OK" if wrong else "NOT OK, because too little was compared"
 
     def notes(self) -> list[str]:
         """What the rows have to say, each thing once, with the inputs and the methods it is about."""
-        notes = dict.fromkeys(row.note for row in self.rows if row.note)
-        return [f"{_about([row for row in self.rows if row.note == note])}: {note}" for note in notes]
+        notes = []
+        for note in dict.fromkeys(row.note for row in self.rows if row.note):
+            about = [row for row in self.rows if row.note == note]
+            inputs, methods = dict.fromkeys(row.input for row in about), dict.fromkeys(row.method for row in about)
+            notes.append(f"{', '.join(inputs)} ({', '.join(methods)}): {note}")
+        return notes
 
     def table(self) -> Table:
         """The rows as a rich table."""
@@ -89,9 +93,3 @@ class Report:
         with console.capture() as text:
             console.print(self.table())
         return "\n".join(line.rstrip() for line in text.get().splitlines())
-
-
-def _about(rows: list[Row]) -> str:
-    """Inputs and methods: "f, w1 (differences, complex step)"; "" for no rows."""
-    inputs, methods = (", ".join(dict.fromkeys(names)) for names in ([r.input for r in rows], [r.method for r in rows]))
-    return f"{inputs} ({methods})" if rows else ""
