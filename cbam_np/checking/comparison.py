@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import array_api_compat as compat
 import numpy as np
@@ -128,7 +127,7 @@ class Input:
         got = float(self.g[entries] @ weights)
         return Direction(entries, weights, got, Slope(slope, slope, 0.0, slope, slope), exact)
 
-    def alone(self, entry: Any) -> Direction:
+    def alone(self, entry: int) -> Direction:
         """One entry, measured."""
         return self.along(np.array([entry]), np.ones(1))
 
@@ -142,7 +141,7 @@ class Input:
         entries = np.arange(self.x.size)
         if self.x.size > self.max_entries:
             entries = np.sort(self.rng.choice(self.x.size, self.max_entries, replace=False))
-        self.directions = [self.alone(entry) for entry in entries]
+        self.directions = [self.alone(int(entry)) for entry in entries]
         self.settle()
         self.directions += [self.along(entries, weights) for entries, weights in self.through_many() if weights.any()]
         self.settle()
@@ -271,7 +270,7 @@ class Input:
         while not d.single:
             halves = zip(np.array_split(d.entries, 2), np.array_split(d.weights, 2), strict=True)
             d = max((self.along(*half) for half in halves), key=lambda half: abs(half.got - half.expected(self.best)))
-        return self.alone(d.entries[0])
+        return self.alone(int(d.entries[0]))
 
     @property
     def best(self) -> str:
@@ -284,7 +283,7 @@ class Input:
         whole = self.x.size <= DIAGNOSED_ENTRIES
         entries = np.arange(self.x.size) if whole else np.sort(list(known))
         shape = self.x.shape if whole else entries.shape
-        expected = [(known.get(entry) or self.alone(entry)).expected(self.best) for entry in entries]
+        expected = [(known.get(entry) or self.alone(int(entry))).expected(self.best) for entry in entries]
         inputs = {name: x for name, x in self.operation.x.items() if name != self.name}
         alike = {name: Input(self.operation, name, 1, None) for name, x in inputs.items() if x.shape == self.x.shape}
 

@@ -33,7 +33,8 @@ class Operation:
 
     def __init__(self, op: Op, inputs: tuple[Any, ...], rng: np.random.Generator) -> None:
         self.op, self.inputs, self.rng = op, inputs, rng
-        self.name, self.names = _name(op), _names(op, len(inputs))
+        self.name = str(getattr(getattr(op, "func", op), "__name__", type(op).__name__))  # also of a partial
+        self.names = _names(op, len(inputs))
         given = self.flat(inputs)
         self.leaves = _leaves(given)
         self.x = on_host(self.leaves)
@@ -42,11 +43,11 @@ class Operation:
 
         out, backward = self.forward(inputs)
         d_out, other = rng.standard_normal((2, *out.shape)).astype(to_numpy(out).dtype)
-        upstream = _upload(d_out.copy(), out)
+        upstream = _upload(d_out, out)
         watched += [("out", out, to_numpy(out).copy()), ("d_out", upstream, d_out)]
         self.own = self.gradients(backward, upstream)
-        first, second = on_host(self.own), on_host(self.gradients(backward, _upload(d_out.copy(), out)))
-        self.gradients(backward, _upload(other.copy(), out))
+        first, second = on_host(self.own), on_host(self.gradients(backward, _upload(d_out, out)))
+        self.gradients(backward, _upload(other, out))
         later = on_host(self.own)
         self.broken = dict.fromkeys(sorted(self.own.keys() - given.keys()), UNDECLARED)
         self.broken |= {name: REUSED for name, g in first.items() if not _same(g, later[name])}
@@ -56,9 +57,9 @@ class Operation:
 
         if any(dtype_name(x) != "float64" for x in self.leaves.values()):
             out, backward = self.forward_in_float64()
-        self.d_out = d_out.astype(np.float64)
-        upstreams = self.d_out, other.astype(np.float64)
-        self.wide, self.wide_for_other = (on_host(self.gradients(backward, _upload(d, out))) for d in upstreams)
+        self.d_out, other = d_out.astype(np.float64), other.astype(np.float64)
+        self.wide = on_host(self.gradients(backward, _upload(self.d_out, out)))
+        self.wide_for_other = on_host(self.gradients(backward, _upload(other, out)))
         self.reference = self.output({})
         self.noise = ROUNDINGS * EPS * float(np.linalg.norm(self.d_out * self.reference))
         if np.linalg.norm(self.d_out * (self.output({}) - self.reference)) > self.noise:
@@ -139,11 +140,6 @@ class Operation:
         return ROUNDINGS * np.abs(np.array(moved) - self.wide[name]).max(axis=0)
 
 
-def _name(op: Op) -> str:
-    """What to call `op` in a report; functools.partial has no name of its own."""
-    return str(getattr(getattr(op, "func", op), "__name__", type(op).__name__))
-
-
 def _names(op: Op, count: int) -> list[str]:
     """The names of the first `count` parameters of `op`."""
     try:
@@ -207,8 +203,8 @@ def in_words(x: Any) -> str:
 
 
 def _upload(host: np.ndarray, like: Array) -> Array:
-    """`host` in the library and on the device of `like`."""
-    return compat.array_namespace(like).asarray(host, device=compat.device(like))
+    """A copy of `host` in the library and on the device of `like`."""
+    return compat.array_namespace(like).asarray(host.copy(), device=compat.device(like))
 
 
 def _same(a: np.ndarray, b: np.ndarray | None) -> bool:

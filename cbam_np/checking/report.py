@@ -78,8 +78,8 @@ class Report:
         table = Table(title=escape(f"gradient check of {self.name}: {self.verdict}"))
         table.title_justify = table.caption_justify = "left"
         for column in ("input", "method", "compared", "max error", "worst at", "got", "expected", "verdict"):
-            justify: Literal["left", "right"] = "right" if column in ("compared", "got", "expected") else "left"
-            table.add_column(column, justify=justify, overflow="fold")
+            numeric = column in ("compared", "got", "expected")
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in self.rows:
             where = "kinks together" if row.where is None else str(row.where)
             numbers = str(row.compared), f"{row.error:.1e}", where, f"{row.got:.7g}", f"{row.expected:.7g}"

@@ -58,8 +58,7 @@ def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, to
             raise ValueError(f"{argument}: expected an integer of at least {least}, got {value!r}")
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance: expected a positive number, got {tolerance!r}")
-    rng = np.random.default_rng([seed, STREAM])
-    operation = Operation(as_op(op), inputs, rng)
+    operation = Operation(as_op(op), inputs, np.random.default_rng([seed, STREAM]))
     about_others = {name: note for name, note in operation.broken.items() if name not in operation.leaves}
     rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in about_others.items()]
     for name in operation.leaves:
