@@ -573,7 +573,12 @@ def test_a_gradient_has_to_be_an_array() -> None:
             (lambda x: (x[:0], abs), normal(2)),
             {},
         ),
-        (ValueError, "output of op: expected finite numbers, got NaN or infinity", (lambda x: (x * np.inf, abs), normal(2)), {}),
+        (
+            ValueError,
+            "output of op: expected finite numbers, got NaN or infinity",
+            (lambda x: (x * np.inf, abs), normal(2)),
+            {},
+        ),
         (
             TypeError,
             "backward: expected one gradient for each of .'x'., got 2",
