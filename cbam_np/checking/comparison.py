@@ -65,7 +65,7 @@ class Input:
         self.operation, self.name, self.rng = operation, name, operation.rng
         self.max_entries, self.tolerance = max_entries, tolerance
         self.leaf, self.x, self.size = operation.leaves[name], operation.x[name], operation.size[name]
-        self.scale = operation.change(name)
+        self.scale = operation.change(name) / np.sqrt(self.x.size)
         self.unit = self.scale / self.size
         self.directions: list[Direction] = []
         self.largest = 0.0  # slope, per length; 0 if all are zero but for rounding

@@ -122,8 +122,9 @@ class Operation:
     def change(self, name: str) -> float:
         """How far L moves where a leaf moves by about its own size; or L's own size, if that is smaller or hides it."""
         elsewhere = self.x[name] + self.size[name] * self.rng.standard_normal(self.x[name].shape)
-        terms = self.terms({name: elsewhere})
-        change, own = float(np.linalg.norm(terms[np.isfinite(terms)])), self.noise / EPS
+        terms, own = self.terms({name: elsewhere}), self.noise / EPS
+        with np.errstate(over="ignore"):
+            change = float(np.linalg.norm(terms[np.isfinite(terms)]))
         return (min(change, own or change) if change > self.noise else own) or 1.0
 
     def perturbed(self, by: dict[str, Any]) -> Iterator[Arrays]:
