@@ -228,16 +228,12 @@ class Input:
             note = self.likely = self.likely or (self.diagnosis(at) if at.single else TOGETHER)
         off = max(abs(d.got - d.expected(method)) / d.length for d in [*compared, at])
         row = Row(self.name, method, "wrong" if wrong else "ok", off / (self.largest or 1.0), len(compared), kinks)
-        where = self.index(at.entries[0]) if at.single else None
+        where = tuple(map(int, np.unravel_index(at.entries[0], self.x.shape))) if at.single else None
         return replace(row, where=where, got=at.got * self.unit, expected=at.expected(method) * self.unit, note=note)
-
-    def index(self, entry: int) -> tuple[int, ...]:
-        """Of an entry, along every axis."""
-        return tuple(int(i) for i in np.unravel_index(entry, self.x.shape))
 
     def caveat(self, compared: list[Direction]) -> str:
         """What limits the worth of a comparison that found nothing wrong."""
-        if not self.largest:
+        if max(self.largest, np.abs(self.g).max()) <= ROUNDED_AWAY:
             return ZERO
         if all(d.single for d in compared) and len(compared) < self.x.size:
             count = f"only {len(compared)} of {self.x.size} entries could be compared"
@@ -258,8 +254,8 @@ class Input:
             return Row(self.name, dtype, "not compared", note=note)
         note = f"right in float64, wrong in {dtype}: look for overflow and for long sums" if wrong else ""
         row = Row(self.name, dtype, "wrong" if wrong else "ok", float(off.max() / (largest or 1.0)), got.size)
-        got_there, expected = float(got[at] * self.unit), float(self.g[at] * self.unit)
-        return replace(row, where=self.index(at), got=got_there, expected=expected, note=note)
+        where, there = tuple(map(int, np.unravel_index(at, self.x.shape))), self.unit * np.array([got[at], self.g[at]])
+        return replace(row, where=where, got=float(there[0]), expected=float(there[1]), note=note)
 
     # what a failure needs
 

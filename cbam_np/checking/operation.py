@@ -144,8 +144,7 @@ class Operation:
 def _names(op: Op, count: int) -> list[str]:
     """The names of the first `count` parameters of `op`."""
     try:
-        signature = inspect.signature(op).parameters.values()
-        parameters = [p.name for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        parameters = [p.name for p in inspect.signature(op).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
     except (TypeError, ValueError):
         parameters = []
     return [parameters[i] if i < len(parameters) else f"input {i}" for i in range(count)]
