@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from cbam_np.checking.comparison import Input
-from cbam_np.checking.operation import Op, Operation
+from cbam_np.checking.forms import AnyOp, Op, as_op
+from cbam_np.checking.operation import Operation
 from cbam_np.checking.report import COLOURED, Report, Row
 
 __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
@@ -27,7 +28,7 @@ __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
 STREAM = 2018  # random numbers of our own, or d_out would be the very x that a caller drew from the same seed
 
 
-def gradcheck(op: Op, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
+def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
     """Check the backward of any `out, backward = op(*inputs)`.
 
     inputs: floating-point arrays of any library, or dicts of them (their gradients come back as a dict with
@@ -57,9 +58,9 @@ def gradcheck(op: Op, *inputs: Any, seed: int = 0, max_entries: int = 256, toler
             raise ValueError(f"{argument}: expected an integer of at least {least}, got {value!r}")
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance: expected a positive number, got {tolerance!r}")
-    rng = np.random.default_rng([seed, STREAM])
-    operation = Operation(op, inputs, rng)
-    rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in operation.modified.items()]
+    operation = Operation(as_op(op), inputs, np.random.default_rng([seed, STREAM]))
+    about_others = {name: note for name, note in operation.broken.items() if name not in operation.leaves}
+    rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in about_others.items()]
     for name in operation.leaves:
-        rows += Input(operation, name, rng, max_entries, tolerance).rows()
+        rows += Input(operation, name, max_entries, tolerance).rows()
     return Report(operation.name, tuple(rows))
