@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn test test-jax notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
+.PHONY: help learn train test test-jax notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
 	$(BIN)/python notebooks/build.py run
 
-notebooks-check: $(VENV)/for-learning ## Execute the notebooks and compare with the outputs that are stored
+notebooks-train: $(VENV)/for-training ## Train a small network with CBAM, and draw where it looks; files in cbam-np-results/train
+	$(BIN)/cbam-np train
+
+check: $(VENV)/for-learning ## Execute the notebooks and compare with the outputs that are stored
 	$(BIN)/python notebooks/build.py check
 
 check: $(VENV)/for-learning ## Check every gradient and print the table
@@ -57,6 +60,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py speed
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
@@ -71,6 +75,10 @@ $(VENV)/created:
 
 $(VENV)/for-learning: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[notebooks]"
+	@touch $@
+
+$(VENV)/for-training: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[train]"
 	@touch $@
 
 $(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite` or `speed`.
+"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite`, `speed`, `scaling`.
 
 Each run writes one file in docs/_generated, with the date and the machine. The pages read these files; no figure is
 typed by hand.
@@ -86,10 +86,20 @@ def speed(rounds: int, runs: int) -> dict[str, Any]:
     return compare(Console(), rounds, runs, seed=0)
 
 
+def scaling(rounds: int, runs: int) -> dict[str, Any]:
+    """A step of training by one process and by two, and its picture."""
+    from scaling import draw, measured
+
+    found = measured(rounds, runs)
+    for name in ("light", "dark"):
+        draw(found, dark=name == "dark").savefig(ROOT / "docs" / "images" / f"scaling_{name}.png")
+    return found
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("proof", "suite", "speed"))
+    parser.add_argument("what", choices=("proof", "suite", "speed", "scaling"))
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size and run (default %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="runs over all sizes (default %(default)s)")
     options = parser.parse_args()
@@ -100,6 +110,8 @@ def main() -> None:
         found |= {"tolerances": limits(), "gradients": gradients(), "mutants": mutants()}
     elif options.what == "suite":
         found |= suite()
+    elif options.what == "scaling":
+        found |= scaling(options.rounds, options.runs)
     else:
         found |= speed(options.rounds, options.runs)
     FOLDER.mkdir(exist_ok=True)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cbam_np import gradcheck, ops
+from cbam_np import gradcheck
 from cbam_np.checking.comparison import TOLERANCES
 from cbam_np.checking.report import Report, Row
-from cbam_np.checking.slopes import EPS, Slope, refine_slope
 
 Op = Callable[..., Any]
 
@@ -41,7 +40,7 @@ SLOPES = np.array([1.0, -1.0, 0.0])
 
 
 def off_by(method: str, relative: float, absolute: float) -> tuple[Op, np.ndarray]:
-    """A linear operation whose gradient, in one dtype, is off at its first entry, and at its last, which should be 0."""
+    """A linear operation whose gradient, in one dtype, is off at its first entry and at its last, which should be 0."""
 
     def op(x: Any) -> Any:
         if method == "differences" and np.iscomplexobj(x):
@@ -72,5 +71,3 @@ def test_tolerances(method: str, relative: float, absolute: float, seed: int) ->
             # relative to the largest slope: d_out differs from entry to entry
             largest = row(gradcheck(*off_by(method, 0, factor * absolute), seed=seed), method)
             assert largest.verdict in (verdict, "ok")
-
-

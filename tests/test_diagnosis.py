@@ -212,7 +212,12 @@ def reused_buffer(z: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 def into_out(z: Any) -> tuple[Any, Callable[[Any], Any]]:
     out, backward = ops.sigmoid(z)
-    return out, lambda d_out: np.copyto(out, d_out) or backward(d_out)
+
+    def written(d_out: Any) -> Any:
+        np.copyto(out, d_out)
+        return backward(d_out)
+
+    return out, written
 
 
 class Planted(NamedTuple):

@@ -12,13 +12,11 @@ RESULTS = Path("cbam-np-results")  # where commands write if they are not told w
 def output_file(path: Path) -> Iterator[Path]:
     """A new file to write to, which takes the place of `path` at the end of the `with`, or vanishes if that fails.
 
-    The folder `RESULTS` is made if need be, with a .gitignore that hides it from git. Raises ValueError at once if
-    `path` cannot be written.
+    The folder `RESULTS` is made if need be. Raises ValueError at once if `path` cannot be written.
     """
     try:
-        if path.parent == RESULTS and not RESULTS.exists():
-            RESULTS.mkdir()
-            (RESULTS / ".gitignore").write_text("*\n", encoding="utf-8")
+        if path.parent == RESULTS:
+            make_folder(RESULTS)
         if path.exists():
             path.open("ab").close()
         target = path.resolve()
@@ -33,3 +31,11 @@ def output_file(path: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if need be; the folder `RESULTS` with a .gitignore that hides it from git."""
+    if RESULTS in (folder, *folder.parents) and not RESULTS.exists():
+        RESULTS.mkdir()
+        (RESULTS / ".gitignore").write_text("*\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)

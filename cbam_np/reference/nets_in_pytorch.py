@@ -127,9 +127,7 @@ class ResNet(nn.Module):
             for i in range(count):
                 inner = width * 2**stage
                 out = inner * expansion
-                rows.append(
-                    Block(C, inner, out, 2 if stage and not i else 1, bottleneck, gates(kind, out, options))
-                )
+                rows.append(Block(C, inner, out, 2 if stage and not i else 1, bottleneck, gates(kind, out, options)))
                 C = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*rows))
         self.fc = nn.Linear(C, classes)

@@ -7,6 +7,7 @@ import argparse
 import json
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from docutils import nodes
@@ -223,6 +224,33 @@ def timings(found: dict[str, Any]) -> str:
     )
 
 
+def scaling() -> str:
+    """A step of training by one process and by two."""
+    found = measured("scaling")
+    one, two = (found["seconds"][n] for n in "12")
+    low, *_, high = sorted(found["speedups"])
+    flops = 6 * found["multiply-adds"] * found["batch"]
+    latency = two["sum of 4 bytes"] / 2
+    bandwidth = 32e6 / two["sum of 32000000 bytes"]
+    predicted = one["step"] / 2 + 2 * latency + found["message"] / bandwidth
+    rows = [
+        ["a step of one process", f"{1e3 * one['step']:.0f} ms"],
+        ["two processes, times as fast (least, most)", f"{median(found['speedups']):.2f} ({low:.2f}, {high:.2f})"],
+        ["flops of a step", f"{flops / 1e9:.2f} · 10⁹"],
+        ["its message", f"{found['message'] / 1e6:.2f} MB"],
+        ["flops a second of one process", f"{flops / one['step'] / 1e9:.1f} · 10⁹"],
+        ["seconds to start a message", f"{1e6 * latency:.0f} µs"],
+        ["bytes a second between two processes", f"{bandwidth / 1e6:.0f} MB"],
+        ["two processes by the model, times as fast", f"{one['step'] / predicted:.2f}"],
+    ]
+    load = found["machine"]["load"]
+    return (
+        f"{machine(found)} In the minute before, {load} programs on average wanted the processor. Medians over "
+        f"{found['runs']} runs of {found['rounds']} steps, of {found['batch']} pictures each.\n\n"
+        f"{table(['what', 'measured'], rows, 'lr')}"
+    )
+
+
 def gpu() -> str:
     """The results of `make gpu-test`, or that there are none."""
     path = ROOT / "docs" / "gpu-results.json"
@@ -239,7 +267,7 @@ def gpu() -> str:
 
 PARTS = {
     part.__name__: part
-    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, gpu)
+    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu)
 }
 
 
