@@ -31,11 +31,11 @@ test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
 	$(BIN)/python notebooks/build.py run
 
-notebooks-train: $(VENV)/for-training ## Train a small network with CBAM, and draw where it looks; files in cbam-np-results/train
-	$(BIN)/cbam-np train
-
-check: $(VENV)/for-learning ## Execute the notebooks and compare with the outputs that are stored
+notebooks-check: $(VENV)/for-learning ## Execute the notebooks and compare with the outputs that are stored
 	$(BIN)/python notebooks/build.py check
+
+train: $(VENV)/for-training ## Train a small network with CBAM, and draw where it looks, in cbam-np-results/train
+	$(BIN)/cbam-np train
 
 check: $(VENV)/for-learning ## Check every gradient and print the table
 	$(BIN)/cbam-np check

@@ -9,7 +9,6 @@ import pytest
 import torch
 from backends import opened
 from numpy.testing import assert_allclose, assert_array_equal
-from torch_nets import ResNet, by_our_names, copy_into_torch
 
 from cbam_np.arrays import Params, library_name, to_numpy
 from cbam_np.nets import Network, class_loss, resnet
@@ -17,6 +16,7 @@ from cbam_np.nets.data import batches
 from cbam_np.nets.faults import all_finite, first_fault
 from cbam_np.nets.mpi import World
 from cbam_np.nets.training import Recipe, accuracy, at_rest, cosine, gradient, sgd_step, train
+from cbam_np.reference.nets_in_pytorch import ResNet, by_our_names, copy_into_torch
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.standard_normal((22, 1, 8, 8)), RNG.integers(3, size=22)
@@ -195,7 +195,7 @@ def test_the_loop_is_that_of_pytorch() -> None:
     recipe = Recipe(epochs=3, batch_size=8, peak=0.05, seed=5, weight_decay=0.01)
     net = small().eval()  # training begins by putting it into training
     module = ResNet([1, 1, 1], False, False, 2, 1, 3, "cbam", reduction=2).double()
-    copy_into_torch(net, module)
+    copy_into_torch(net.state(), module)
     records = finished(net, recipe)
 
     named = list(module.named_parameters())

@@ -139,7 +139,7 @@ def against_numpy(case: Case, inputs: tuple[Any, ...], in_float64: tuple[Any, ..
 
 def upstream(shape: tuple[int, ...], inputs: tuple[Any, ...], seed: int) -> np.ndarray:
     """A random upstream gradient in the dtype of the inputs."""
-    rng = np.random.default_rng([seed, 1])  # the inputs may come from the seed alone: d_out would be the very x
+    rng = np.random.default_rng([seed, 1])  # inputs come from the seed alone: d_out would be the very x
     return rng.standard_normal(shape).astype(dtype_name(arrays_in(inputs)[0]))
 
 
