@@ -1,7 +1,7 @@
 """`cbam-np train`: a small network with attention learns, and shows where it looks. Needs the extra "train".
 
-It keeps a log (JSON lines, one a step), a checkpoint, a picture and an animation in a folder. Under mpirun several processes train
-one network, and the first of them keeps the files.
+It keeps a log (JSON lines, one a step), a checkpoint, a picture and an animation in a folder. Under mpirun several
+processes train one network, and the first of them keeps the files.
 """
 
 import argparse
@@ -236,7 +236,7 @@ def shown(
 
 
 def draw(output: Path, scenes: np.ndarray, names: list[str], maps: Params, steps: list[int], dark: bool) -> None:
-    """Write the picture, of the curve that is in the log and the maps after each epoch; and the animation of them all."""
+    """Write the picture, of the curve in the log and of the maps after each epoch; and the animation of all maps."""
     records = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
     ends = [0, *(r["step"] for r in records if "accuracy" in r)]
     by_epoch = {block: x[[steps.index(step) for step in ends]] for block, x in maps.items()}
