@@ -251,11 +251,11 @@ def test_when_a_step_takes_longer(low: float, said: str) -> None:
 def test_a_claim_in_short_is_what_its_table_says() -> None:
     rng = np.random.default_rng(1)
     for gain, said in ((0.1, "better"), (-0.1, "worse"), (0.0, "no difference shown")):
-        assert f"points: {said}." in summary.in_short("features", made_up(gain, rng))
+        assert f"): {said}." in summary.in_short("features", made_up(gain, rng))
     assert summary.in_short("everywhere", made_up(0.1, rng)) == "Not run yet."
     results = [r._replace(run=replace(r.run, study="everywhere")) for r in made_up(0.1, rng)]
     assert "class head of resnet8, +" in (said := summary.in_short("everywhere", results))
-    assert said.endswith("points: better.")
+    assert said.endswith("): better.")
     cost = {"parameters": 100, "multiply-adds": 1000, "training s": [1.0, 1.0, 1.0]}
     more = {"parameters": 110, "multiply-adds": 1001, "training s": [1.5, 1.5, 1.6]}
     light = store.Result(Run("light", net="vgg16"), {"none": cost, "SE": cost, "CBAM": more}, {})
@@ -380,3 +380,12 @@ def test_the_results_on_the_site_are_of_runs_of_the_plan_and_say_where_they_come
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     assert figures.write_all([], tmp_path) == []
+
+
+def test_readme_says_what_the_results_say() -> None:
+    root = Path(__file__).parents[1]
+    results = store.read(root / "docs" / "_generated" / "studies")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for study in ("light", "features", "bugs"):
+        said = summary.in_short(study, results)
+        assert f" {said}\n" in readme, f"README.md, What was measured: put in {said!r}"

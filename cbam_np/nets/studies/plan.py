@@ -45,7 +45,7 @@ ABLATIONS = {
         "spatial max only",
     ),
     "order": ("CBAM", "spatial first", "parallel"),
-    "how the gates start": ("none", "CBAM", "as released", OPEN),
+    "how the gates start": ("CBAM", "as released", OPEN, "none"),
 }
 
 # wrong backwards: what is done wrong -> file of the package, fragment, what it becomes

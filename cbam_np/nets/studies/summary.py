@@ -10,7 +10,7 @@ import numpy as np
 
 from cbam_np.nets.studies import plan
 from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, SHORT, Run
-from cbam_np.nets.studies.statistics import Difference, Interval, against, difference, interval, verdict
+from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
 Cell: TypeAlias = tuple[str, str, int, str, str]
@@ -436,7 +436,7 @@ def features_short(results: list[Result]) -> str:
     for setting in settings(results):
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
         if d.n > 1:
-            said.append(f"on {in_words(setting)}, {points(d)} points: {verdict(d, len(KINDS) - 1)}")
+            said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
     return f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'too few runs'}."
 
 
@@ -445,8 +445,13 @@ def everywhere_short(results: list[Result]) -> str:
     places, said = sorted({(r.run.net, r.run.head) for r in results}), []
     for net, head in places:
         d = difference(*(scores(results, variant=variant, net=net, head=head) for variant in ("none", "CBAM")))
-        said.append(f"{head} head of {net}, {points(d)} points: {verdict(d, len(places))}")
+        said.append(f"{head} head of {net}, {points_and_verdict(d, len(places))}")
     return f"The score with CBAM minus that without: {'; '.join(said)}."
+
+
+def points_and_verdict(d: Difference, comparisons: int) -> str:
+    """A difference, with what its p is held against."""
+    return f"{points(d)} points (p {p_value(d.p)}, limit {LIMIT / comparisons:.2g}): {verdict(d, comparisons)}"
 
 
 def bugs_short(results: list[Result]) -> str:
