@@ -290,8 +290,14 @@ def test_when_a_loss_has_fallen(last: float, count: int) -> None:
 def test_where_a_map_looks() -> None:
     assert summary.looking_verdict([1.5, 1.6, 1.4, 1.5]) == "on the digit"
     assert summary.looking_verdict([0.5, 0.6, 0.4, 0.5]) == "off the digit"
-    assert summary.looking_verdict([1.5, 0.6, 0.9, 1.1]) == "as chance"
+    assert summary.looking_verdict([1.5, 0.6, 0.9, 1.1]) == "chance not ruled out"
     assert summary.looking_verdict([1.5]) == "too few runs"
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.0062, "on the digit"), (0.0063, "chance not ruled out")])
+def test_chance_is_ruled_out_below_a_limit(p: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "against", lambda values, chance: p)
+    assert summary.looking_verdict([1.5, 1.6], comparisons=8) == said
 
 
 @pytest.mark.parametrize(("factor", "agrees"), [(1.0009, True), (1.0011, False)])
@@ -386,6 +392,6 @@ def test_readme_says_what_the_results_say() -> None:
     root = Path(__file__).parents[1]
     results = store.read(root / "docs" / "_generated" / "studies")
     readme = (root / "README.md").read_text(encoding="utf-8")
-    for study in ("light", "features", "bugs"):
+    for study in plan.STUDIES:
         said = summary.in_short(study, results)
         assert f" {said}\n" in readme, f"README.md, What was measured: put in {said!r}"

@@ -70,6 +70,9 @@ MISTAKES = {
     "kernel not flipped": ("cbam_np/ops/conv.py", "xp.flip(kernel, axis=(2, 3))", "kernel"),
 }
 
+# where the study "everywhere" puts attention: network and head
+PLACES = ("resnet8", "box"), ("resnet8", "mask"), ("vgg11", "class")
+
 STUDIES = ("light", "features", "everywhere", "bugs")
 CLUTTER = (2, 4, 8)
 PEAKS = (0.03, 0.1, 0.3)  # learning rates to choose from
@@ -178,11 +181,10 @@ def ablations(
 
 def everywhere(quick: bool = False) -> list[Run]:
     """Claim 3: with and without CBAM, in two kinds of network, and with three heads."""
-    places = [("resnet8", "box"), ("resnet8", "mask"), ("vgg11", "class")]
     options: dict[str, Any] = QUICK if quick else {}
     runs = [
         Run("everywhere", variant, net=net, head=head, seed=seed, **options)
-        for net, head in places
+        for net, head in PLACES
         for seed in (range(2) if quick else SEEDS)
         for variant in ("none", "CBAM")
     ]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cbam_np.nets.studies import plan
-from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, SHORT, Run
+from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, PLACES, SHORT, Run
 from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
@@ -305,7 +305,7 @@ def everywhere(results: list[Result]) -> str:
         without, with_cbam = (scores(results, variant=variant, **place) for variant in ("none", "CBAM"))
         d = difference(without, with_cbam)
         means = [percent(interval(list(found.values()))) for found in (without, with_cbam)]
-        rows.append([f"{net}, {head}", *means, points(d), p_value(d.p), verdict(d, len(places))])
+        rows.append([f"{net}, {head}", *means, points(d), p_value(d.p), verdict(d, len(PLACES))])
     return paragraphs([table(["place", "none", "CBAM", "CBAM - none", "p", "verdict"], rows), in_pytorch(results)])
 
 
@@ -317,38 +317,38 @@ def where_it_looks(results: list[Result]) -> str:
             runs = [r for r in matching(results, variant, setting) if r.found.get("looks")]
             if not runs:
                 continue
+            looks = [r.found["looks"] for r in runs]
             rows = [
-                looking_row(f"M_s of {block}", [r.found["looks"][0][block] for r in runs], last, 3)
-                for block in runs[0].found["looks"][0]
-                for last in [[r.found["looks"][-1][block] for r in runs]]
+                looking_row(f"M_s of {block}", [x[0][block] for x in looks], [x[-1][block] for x in looks])
+                for block in looks[0][0]
             ]
             grad_cams = [r.found["grad-cam"] for r in runs if "grad-cam" in r.found]
             if grad_cams:
-                rows.append(looking_row("Grad-CAM", [], grad_cams, 3))
-            head = ["map", "inside, before", "inside, after", "verdict", "pointing, before", "pointing, after"]
+                rows.append(looking_row("Grad-CAM", [], grad_cams))
+            head = [
+                "map",
+                *(f"{what}{when}" for what in ("inside", "pointing") for when in (", before", ", after", "")),
+            ]
             parts += [f"**{variant}**, {in_words(setting)}, {len(runs)} seeds; 1 is chance:", table(head, rows)]
     return paragraphs(parts)
 
 
-def looking_row(
-    name: str, before: list[dict[str, float]], after: list[dict[str, float]], comparisons: int
-) -> list[str]:
-    """One map: how far it looked at the digit before and after training, in units of chance."""
-    cells = {
-        what: [percent(interval([x[what] for x in looks]), scale=1) for looks in (before, after)]
-        for what in ("inside", "pointing")
-    }
-    answer = looking_verdict([x["inside"] for x in after], comparisons)
-    return [name, *cells["inside"], answer, *cells["pointing"]]
+def looking_row(name: str, before: list[dict[str, float]], after: list[dict[str, float]]) -> list[str]:
+    """One map: how far it looked at the digit before and after training, in units of chance, and what that says."""
+    row = [name]
+    for what in ("inside", "pointing"):
+        values = [[x[what] for x in looks] for looks in (before, after)]
+        row += [*(percent(interval(v), scale=1) for v in values), looking_verdict(values[1], comparisons=8)]
+    return row
 
 
 def looking_verdict(inside: list[float], comparisons: int = 1) -> str:
-    """Whether a map lies on the digit more than chance would have it, or less."""
+    """Whether a map lies on the digit more than chance would have it, or less. comparisons: of its table."""
     p = against(inside, 1.0)
     if isnan(p):
         return "too few runs"
     if not p < 0.05 / comparisons:
-        return "as chance"
+        return "chance not ruled out"
     return "on the digit" if np.mean(inside) > 1 else "off the digit"
 
 
@@ -445,7 +445,7 @@ def everywhere_short(results: list[Result]) -> str:
     places, said = sorted({(r.run.net, r.run.head) for r in results}), []
     for net, head in places:
         d = difference(*(scores(results, variant=variant, net=net, head=head) for variant in ("none", "CBAM")))
-        said.append(f"{head} head of {net}, {points_and_verdict(d, len(places))}")
+        said.append(f"{head} head of {net}, {points_and_verdict(d, len(PLACES))}")
     return f"The score with CBAM minus that without: {'; '.join(said)}."
 
 
