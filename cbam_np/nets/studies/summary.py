@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cbam_np.nets.studies import plan
-from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, PLACES, SHORT, Run
+from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SHORT, Run
 from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
@@ -211,8 +211,17 @@ def features(results: list[Result]) -> str:
     for setting in settings(results):
         for name, variants in ABLATIONS.items():
             rows, said = ablation(results, variants, setting)
-            if len(rows) > 1:
-                head = ["variant", "accuracy %", "minus the first", "p", "verdict", "s", "paper, top-1 error %"]
+            if len(rows) > (1 if name == "attention" else 2):  # CBAM beside none is what that table is about
+                head = [
+                    "variant",
+                    "seeds",
+                    "accuracy %",
+                    "minus the first",
+                    "p",
+                    "verdict",
+                    "s",
+                    "paper, top-1 error %",
+                ]
                 parts += [f"**{name.capitalize()}**, {in_words(setting)}:", table(head, rows), said]
         parts.append(equal_time(results, setting))
     return paragraphs([*parts, in_pytorch(results)])
@@ -240,10 +249,12 @@ def ablation(results: list[Result], variants: Sequence[str], setting: dict[str, 
         seconds = [r.found["seconds"][-1] for r in matching(results, variant, setting)]
         shown = ["", "", ""] if variant == variants[0] else [points(d), p_value(d.p), answer]
         paper = f"{PAPER[variant]:.2f}" if variant in PAPER else "–"
-        rows.append([variant, percent(interval(list(found.values()))), *shown, f"{np.median(seconds):.0f}", paper])
+        mean = interval(list(found.values()))
+        rows.append([variant, str(mean.n), percent(mean), *shown, f"{np.median(seconds):.0f}", paper])
         if answer:
             groups[answer].append(f"{variant} ({points(d)} points)")
     words = {"better": "better than", "worse": "worse than", "no difference shown": "no difference shown from"}
+    words["too few runs"] = "too few runs to compare with"
     said = [f"{words.get(answer, answer)} {variants[0]}: {', '.join(who)}" for answer, who in groups.items()]
     return rows, f"Verdict: {'; '.join(said)}." if said else ""
 
@@ -437,7 +448,13 @@ def features_short(results: list[Result]) -> str:
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
         if d.n > 1:
             said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
-    return f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'too few runs'}."
+    said = [f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'too few runs'}."]
+    closed, opened = (scores(results, variant=v, data="digits", clutter=4, epochs=SHORT) for v in ("CBAM", OPEN))
+    d = difference(closed, opened)
+    if d.n > 1:
+        limits = len(ABLATIONS["how the gates start"]) - 1
+        said.append(f"Released CBAM whose gates start open, minus CBAM: {points_and_verdict(d, limits)}.")
+    return " ".join(said)
 
 
 def everywhere_short(results: list[Result]) -> str:
