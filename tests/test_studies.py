@@ -294,6 +294,23 @@ def test_where_a_map_looks() -> None:
     assert summary.looking_verdict([1.5]) == "too few runs"
 
 
+def test_at_equal_time_the_nearest_longer_training_is_compared_with() -> None:
+    def result(variant: str, epochs: int, seconds: float, score: float, seed: int) -> store.Result:
+        found = {"scores": {"accuracy": score + 0.001 * seed**2}, "seconds": [seconds]}
+        return store.Result(Run("features", variant, epochs=epochs, seed=seed), found, {})
+
+    results = []
+    for seed in range(3):
+        results += [result("none", 10, 10, 0.5, seed), result("CBAM", 10, 18, 0.6 + 0.001 * seed, seed)]
+        results += [result("none", 20, 20, 0.7, seed), result("none", 40, 40, 0.9, seed)]
+    setting = {"data": "digits", "clutter": 4, "epochs": 10, "count": 2000}
+    said = summary.equal_time(results, setting)
+    assert "20 epochs take 1.11 times as long" in said
+    assert "-9.9" in said
+    assert said.endswith("worse.")
+    assert summary.equal_time(results, setting | {"epochs": 40}) == ""
+
+
 @pytest.mark.parametrize(("p", "said"), [(0.0062, "on the digit"), (0.0063, "chance not ruled out")])
 def test_chance_is_ruled_out_below_a_limit(p: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "against", lambda values, chance: p)

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import isnan
+from math import isnan, log, nan
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -266,23 +266,24 @@ def matching(results: list[Result], variant: str, setting: dict[str, Any]) -> li
 
 
 def equal_time(results: list[Result], setting: dict[str, Any]) -> str:
-    """CBAM against the longest training without attention that took no more time; empty if there are no results."""
-    cbam = matching(results, "CBAM", setting)
-    if not cbam:
+    """CBAM against the longer training without attention whose time is nearest to it; empty if there are no results."""
+
+    def seconds(variant: str, epochs: int) -> float:
+        runs = matching(results, variant, {**setting, "epochs": epochs})
+        return float(np.median([r.found["seconds"][-1] for r in runs])) if runs else nan
+
+    limit = seconds("CBAM", setting["epochs"])
+    ratios = {epochs: seconds("none", epochs) / limit for epochs in {r.run.epochs for r in results}}
+    ratios = {epochs: ratio for epochs, ratio in ratios.items() if epochs > setting["epochs"] and not isnan(ratio)}
+    if not ratios:
         return ""
-    limit = np.median([r.found["seconds"][-1] for r in cbam])
-    best: tuple[int, dict[int, float]] = (0, {})
-    for epochs in sorted({r.run.epochs for r in results}):
-        there = {**setting, "epochs": epochs}
-        seconds = [r.found["seconds"][-1] for r in matching(results, "none", there)]
-        if seconds and epochs > setting["epochs"] and np.median(seconds) <= limit:
-            best = epochs, scores(results, variant="none", **there)
-    if not best[1]:
-        return ""
-    d = difference(best[1], scores(results, variant="CBAM", **setting))
+    epochs = min(ratios, key=lambda e: abs(log(ratios[e])))
+    without = scores(results, variant="none", **{**setting, "epochs": epochs})
+    d = difference(without, scores(results, variant="CBAM", **setting))
     return (
-        f"At equal time: without attention there is time for {best[0]} epochs. CBAM's accuracy minus that one is "
-        f"{points(d)} points (p {p_value(d.p)}): {verdict(d)}."
+        f"At about equal time: without attention, {epochs} epochs take {ratios[epochs]:.2f} times as long as these "
+        f"{setting['epochs']} with CBAM. CBAM's accuracy minus that one is {points(d)} points (p {p_value(d.p)}): "
+        f"{verdict(d)}."
     )
 
 
