@@ -14,8 +14,10 @@ NOT_WRITTEN = 'raise NotImplementedError("not written yet")'
 
 
 def find(file: str | Path | None = None) -> Path:
-    """The file that is named, or else the one that `CBAM_NP_MY_CBAM` names, or the one in the working directory."""
-    return Path(file or os.environ.get(VARIABLE) or NAME).resolve()
+    """The file that is named, or else the one that `CBAM_NP_MY_CBAM` names, or the one here or in my-course/."""
+    named = file or os.environ.get(VARIABLE)
+    places = [Path(named)] if named else [Path(NAME), Path("my-course", NAME)]
+    return next((place for place in places if place.exists()), places[0]).resolve()
 
 
 def load(path: Path) -> ModuleType:
