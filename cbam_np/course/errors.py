@@ -131,8 +131,8 @@ def _explained(error: Exception, message: str, case: Case, values: dict[str, Any
         return _matmul(facts, match[1], match[2], case)
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
-            "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an index "
-            "array for every axis, each place gets one value.",
+            "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
+            "index array for every axis, each place gets one value.",
         )
     if match := RESHAPE.search(message):
         wanted = _shape(match[2])
@@ -145,8 +145,8 @@ def _explained(error: Exception, message: str, case: Case, values: dict[str, Any
         )
     if "truth value" in message:
         return facts, (
-            "One answer, yes or no, is asked for here, by `if`, `and`, or Python's own max and min, and an array has many. "
-            "np.where and np.maximum work entry by entry.",
+            "One answer, yes or no, is asked for here, by `if`, `and`, or Python's own max and min, and an array has "
+            "many. np.where and np.maximum work entry by entry.",
         )
     if "cannot be interpreted as an integer" in message:
         return facts, (
