@@ -1,9 +1,9 @@
 """Answers that people typed, who had read the stubs and nothing else: what the checker makes of each.
 
-tests/answers/judged.json says for every attempt what the checker says, and whether that is true:
-"right" (accepted, and rightly), "named" (the mistake, by name), "neutral" (facts and questions, all true), "misleading",
-"accepted wrongly" or "rejected wrongly". A person read each pair. If the checker says something else now, read the pair
-again (python tests/typed_answers.py) and change the entry.
+tests/answers/judged.json says for every attempt what the checker says, and whether that is true: "right" (accepted, and
+rightly), "named" (the mistake, by name), "neutral" (facts and questions, all true), "misleading", "accepted wrongly" or
+"rejected wrongly". A person read each pair. If the checker says something else now, read the pair again (python
+tests/typed_answers.py) and change the entry.
 """
 
 import json
