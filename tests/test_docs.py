@@ -301,9 +301,9 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
 
 def all_pages(site: Path) -> list[str]:
-    """Without the one that only leads to the home page."""
-    paths = [path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html"))]
-    return [path for path in paths if path != "index.html"]
+    """Without those that only lead to another one."""
+    paths = [path for path in sorted(site.rglob("*.html")) if 'http-equiv="refresh"' not in text_of(path)]
+    return [path.relative_to(site).as_posix() for path in paths]
 
 
 @pytest.mark.docs
@@ -353,6 +353,15 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
 def test_the_address_of_the_site_leads_home(open_page: Callable[..., Any]) -> None:
     trouble: list[str] = []
     open_page("index.html", trouble).wait_for_url("**/docs/index.html")
+    assert not trouble
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("folder", ["", "solutions/"])
+def test_an_old_page_leads_to_where_its_matter_is(folder: str, open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    page = open_page(f"notebooks/{folder}05_pooling_over_channels.html", trouble)
+    page.wait_for_url(f"**/notebooks/{folder}02_pooling.html")
     assert not trouble
 
 
