@@ -132,12 +132,13 @@ Because gates are computed anew for every picture. A channel that is shut for on
 And sometimes a short answer to type in place of the three dots:
 
 **0.1** Let `f` have the shape $(2, 64, 14, 15)$: two pictures, 64 channels, 14 rows, 15 columns. How many numbers are
-there in $M_c$, one gate for each channel of each picture? And in $M_s$, one gate for each place of each picture?
+there in $M_c$, one gate for each channel of each picture? And in $M_s$, one gate for each place of each picture? Type a
+pair, such as `(10, 20)`.
 """
 
 # %%
-gates_in_m_c, gates_in_m_s = ..., ...
-answer("0.1", (gates_in_m_c, gates_in_m_s))
+gates = (128, 420)  ### ANSWER
+answer("0.1", gates)
 
 # %% [markdown]
 r"""
@@ -233,7 +234,7 @@ r"""
 """
 
 # %%
-d_x_by_hand = ...
+d_x_by_hand = 0.70  ### ANSWER
 answer("0.2", d_x_by_hand)
 
 # %% [markdown]

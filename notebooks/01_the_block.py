@@ -64,12 +64,12 @@ $$F_0 = \begin{pmatrix} 4 & 8 \\ 12 & 16 \end{pmatrix}\quad F_1 = \begin{pmatrix
 M_c = \left(\tfrac12,\ \tfrac14\right)\quad M_s = \begin{pmatrix} \frac12 & \frac12 \\ \frac14 & \frac34 \end{pmatrix}$$
 
 **1.1** Take a pencil. Formula (1) halves all of channel 0 and quarters all of channel 1; formula (2) then multiplies both
-channels by the same $M_s$, place by place. What is the bottom right entry of $F''$ in channel 0, and in channel 1?
+channels by the same $M_s$, place by place. What is the bottom right entry of $F''$ in channel 0, and in channel 1? Type a pair.
 """
 
 # %%
-in_channel_0, in_channel_1 = ..., ...
-answer("1.1", (in_channel_0, in_channel_1))
+bottom_right = (6, 1.5)  ### ANSWER
+answer("1.1", bottom_right)
 
 # %% [markdown]
 r"""

@@ -175,12 +175,13 @@ What to see: the average hands out the upstream gradient in small equal shares, 
 In each channel both add up to the upstream gradient.
 
 **2.1** In the block *both* poolings read the same $F$. Let the upstream gradient of channel 0 be 6 for the average and 12
-for the maximum. What is the gradient of the pixel with the 5, and what is the gradient of the pixel with the 3?
+for the maximum. What is the gradient of the pixel with the 5, and what is the gradient of the pixel with the 3? Type a
+pair.
 """
 
 # %%
-d_of_the_5, d_of_the_3 = ..., ...
-answer("2.1", (d_of_the_5, d_of_the_3))
+gradients = (13, 1)  ### ANSWER
+answer("2.1", gradients)
 
 # %% [markdown]
 r"""
@@ -291,7 +292,7 @@ channel, 0 or 1, gets the gradient of the maximum (9)?
 """
 
 # %%
-winner = ...
+winner = 1  ### ANSWER
 answer("2.2", winner)
 
 # %% [markdown]

@@ -254,3 +254,143 @@ def pooled_over_channels(scene: np.ndarray, avg_s: np.ndarray, max_s: np.ndarray
     figure.colorbar(shown, ax=axes[2], shrink=0.7)
     picture(axes[3], changed, "another winner in F′")
     plt.show()
+
+
+# --- chapter 3 -------------------------------------------------------------------------------------------------------
+
+
+def mlp_forward(inputs: dict[str, np.ndarray], w1: np.ndarray, w2: np.ndarray) -> None:
+    """The MLP for each input: values in circles, weights as lines; hidden units that are off are grey."""
+    _, axes = plt.subplots(1, len(inputs), figsize=(10, 4.2), layout="constrained")
+    for ax, (name, x) in zip(axes, inputs.items(), strict=True):
+        z = w1 @ x
+        h = np.maximum(z, 0)
+        out = w2 @ h
+        columns = [(0.0, x), (2.0, h), (4.0, out)]
+        heights = [np.linspace(1.5, -1.5, len(v)) * (1 if len(v) > 2 else 0.55) for _, v in columns]
+        for (left, values), at, weights, at2 in (
+            (columns[0], heights[0], w1, heights[1]),
+            (columns[1], heights[1], w2, heights[2]),
+        ):
+            for (to, of), w in np.ndenumerate(weights):
+                if w:
+                    off = left == 2.0 and values[of] == 0
+                    colour = "#cccccc" if off else ("#c65911" if w > 0 else "#2f6fb0")
+                    style = {"color": colour, "linewidth": 1.3 * abs(w), "zorder": 1}
+                    ax.plot([left, left + 2], [at[of], at2[to]], **style)
+                    y = at[of] + 0.3 * (at2[to] - at[of])
+                    label = {"fontsize": 8, "color": colour, "ha": "center", "va": "center", "zorder": 2}
+                    ax.text(left + 0.6, y, f"{w:g}".replace("-", "−"), **label, backgroundcolor="white")
+        for (left, values), at in zip(columns, heights, strict=True):
+            for number, (value, y) in enumerate(zip(values, at, strict=True)):
+                off = left == 2.0 and z[number] <= 0
+                face = "#d9d9d9" if off else (ORANGE if left == 2.0 else BLUE)
+                ax.add_patch(plt.Circle((left, y), 0.3, facecolor=face, edgecolor="black", zorder=3))
+                ax.text(left, y, f"{value:g}".replace("-", "−"), ha="center", va="center", zorder=4)
+                if left == 2.0:
+                    text = f"z = {z[number]:g}".replace("-", "−") + (", off" if off else "")
+                    ax.text(left, y + 0.42, text, ha="center", fontsize=9, zorder=4)
+        for left, text in ((0, "$x$"), (2, "$h$"), (4, "out")):
+            ax.text(left, -2.15, text, ha="center", fontsize=11)
+        ax.set(xlim=(-0.5, 4.5), ylim=(-2.3, 2.1), aspect="equal")
+        ax.set_title(f"x: the {name} of four channels", fontsize=10)
+        ax.axis("off")
+    plt.show()
+
+
+def sum_of_two(through_avg: np.ndarray, through_max: np.ndarray) -> None:
+    """d_w1 through the average, through the maximum, and their sum."""
+    figure, axes = plt.subplots(1, 3, figsize=(9.6, 1.9), layout="constrained")
+    both = through_avg + through_max
+    titles = "$dW_1^{avg}$", "$dW_1^{max}$", "$dW_1$, their sum"
+    for ax, values, title in zip(axes, (through_avg, through_max, both), titles, strict=True):
+        numbers_in_boxes(ax, values, title, 1.3 * np.abs(both).max())
+        ax.set_yticks(range(len(values)), [f"unit {q}" for q in range(len(values))], fontsize=9)
+        ax.grid(visible=False)
+    figure.get_layout_engine().set(wspace=0.08)
+    plt.show()
+
+
+def hidden_units(h_avg: np.ndarray, h_max: np.ndarray, labels: np.ndarray) -> None:
+    """The hidden layer of each picture, for averages and for maxima; 0 is white."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 2.9), layout="constrained")
+    for ax, h, name in zip(axes, (h_avg, h_max), ("averages", "maxima"), strict=True):
+        shown = ax.imshow(np.ma.masked_equal(h, 0), cmap="YlOrBr", vmin=0, vmax=h.max())
+        ax.set_xticks([])
+        ax.set_yticks(range(len(h)), [f"a {label}" for label in labels])
+        ax.tick_params(length=0)
+        ax.set_title(f"$h$ from the {name}", fontsize=10)
+        ax.set_xlabel("the eight hidden units")
+        figure.colorbar(shown, ax=ax, shrink=0.8)
+    plt.show()
+
+
+# --- chapter 4 -------------------------------------------------------------------------------------------------------
+
+
+def channel_branch() -> None:
+    """F, its two poolings, the MLP, the sigmoid, the product: forward in black, backward in red, side by side."""
+    ax = canvas(10, 3.5, (0, 10.4), (-0.3, 3.6))
+    f, product, f1 = box(ax, 0.7, 0.3, "$F$", BLUE), box(ax, 8.6, 0.3, "⊗", "white", round_=True), box(ax, 10, 0.3, "$F'$", BLUE)
+    avg, largest = box(ax, 2.4, 3.1, "average (3)"), box(ax, 2.4, 1.6, "maximum (4)")
+    perceptron, sigmoid = box(ax, 4.8, 2.35, "shared\nMLP (5)"), box(ax, 6.8, 2.35, "σ (6)")
+    m_c = box(ax, 8.6, 2.35, "$M_c$", BLUE)
+    for start, end in (
+        (f, avg),
+        (f, largest),
+        (avg, perceptron),
+        (largest, perceptron),
+        (perceptron, sigmoid),
+        (sigmoid, m_c),
+        (m_c, product),
+        (product, f1),
+        (f, product),
+    ):
+        arrow(ax, start, end, aside=0.08)
+        arrow(ax, end, start, RED, aside=0.08)
+    for x, y, text in (
+        (0.55, 2.35, "average path"),
+        (2.45, 0.86, "max path"),
+        (4.8, -0.15, "gate path"),
+        (5.85, 2.7, "$ds$"),
+        (7.75, 2.7, "$dM_c$"),
+        (9.35, 0.62, "$dF'$"),
+    ):
+        ax.text(x, y, text, ha="center", va="center", color=RED, fontsize=10)
+    plt.show()
+
+
+def sigmoid_and_slope(s: np.ndarray, gates: np.ndarray, slope: np.ndarray) -> None:
+    """σ and σ′ side by side."""
+    _, axes = plt.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
+    for ax, values, title in ((axes[0], gates, "the gate σ(s)"), (axes[1], slope, "its slope σ′(s)")):
+        ax.plot(s, values, linewidth=2.5, color="#2f6fb0")
+        ax.axvline(0, color="grey", linewidth=0.8, linestyle=":")
+        ax.set(xlabel="s", title=title, ylim=(-0.02, 1.02), xticks=range(-8, 9, 4), yticks=[0, 0.25, 0.5, 0.75, 1])
+        ax.grid(alpha=0.3)
+    plt.show()
+
+
+def sum_of_paths(paths: dict[str, np.ndarray]) -> None:
+    """For each channel: the three paths to d_f, and their sum."""
+    parts = {**paths, "$dF$, their sum": sum(paths.values())}
+    _, axes = plt.subplots(2, 4, figsize=(10, 3.6), layout="constrained")
+    limit = 1.3 * max(float(np.abs(values).max()) for values in parts.values())
+    for column, (title, values) in zip(axes.T, parts.items(), strict=True):
+        for c, ax in enumerate(column):
+            numbers_in_boxes(ax, values[c], title if c == 0 else "", limit, size=9)
+    for c, ax in enumerate(axes[:, 0]):
+        ax.set_ylabel(f"channel {c}")
+    plt.show()
+
+
+def gates_of_pictures(m_c: np.ndarray, labels: np.ndarray) -> None:
+    """The gates of every channel, one row a picture; sorted by how much they differ."""
+    figure, ax = plt.subplots(figsize=(9, 2.2), layout="constrained")
+    order = np.argsort(m_c.mean(axis=0))
+    shown = picture(ax, m_c[:, order])
+    ax.set_yticks(range(len(m_c)), [f"a {label}" for label in labels])
+    ax.set_xlabel("the 32 channels, from the most shut on average to the most open")
+    ax.set_title("$M_c$ of five pictures", fontsize=10)
+    figure.colorbar(shown, ax=ax, ticks=[0, 0.5, 1])
+    plt.show()
