@@ -330,31 +330,25 @@ def hidden_units(h_avg: np.ndarray, h_max: np.ndarray, labels: np.ndarray) -> No
 
 def channel_branch() -> None:
     """F, its two poolings, the MLP, the sigmoid, the product: forward in black, backward in red, side by side."""
-    ax = canvas(10, 3.5, (0, 10.4), (-0.3, 3.6))
-    f, product, f1 = box(ax, 0.7, 0.3, "$F$", BLUE), box(ax, 8.6, 0.3, "⊗", "white", round_=True), box(ax, 10, 0.3, "$F'$", BLUE)
-    avg, largest = box(ax, 2.4, 3.1, "average (3)"), box(ax, 2.4, 1.6, "maximum (4)")
-    perceptron, sigmoid = box(ax, 4.8, 2.35, "shared\nMLP (5)"), box(ax, 6.8, 2.35, "σ (6)")
+    ax = canvas(10, 3.3, (0, 10.4), (-0.2, 3.6))
+    ax.add_patch(plt.Rectangle((0.3, 0.05), 0.7, 3.35, facecolor=BLUE, edgecolor="black"))
+    ax.text(0.65, 1.7, "$F$", ha="center", va="center", fontsize=13)
+    leaves = {y: ax.text(0.98, y, " ", bbox={"alpha": 0, "pad": 0}) for y in (3.0, 1.7, 0.4)}  # where arrows leave F
+    avg, largest = box(ax, 3.1, 3.0, "average (3)"), box(ax, 3.1, 1.7, "maximum (4)")
+    product, f1 = box(ax, 8.6, 0.4, "⊗", "white", round_=True), box(ax, 10, 0.4, "$F'$", BLUE)
+    perceptron, sigmoid = box(ax, 5.2, 2.35, "shared\nMLP (5)"), box(ax, 7.0, 2.35, "σ (6)")
     m_c = box(ax, 8.6, 2.35, "$M_c$", BLUE)
-    for start, end in (
-        (f, avg),
-        (f, largest),
-        (avg, perceptron),
-        (largest, perceptron),
-        (perceptron, sigmoid),
-        (sigmoid, m_c),
-        (m_c, product),
-        (product, f1),
-        (f, product),
-    ):
-        arrow(ax, start, end, aside=0.08)
-        arrow(ax, end, start, RED, aside=0.08)
+    pairs = [(leaves[3.0], avg), (leaves[1.7], largest), (leaves[0.4], product), (avg, perceptron), (largest, perceptron)]
+    for start, end in [*pairs, (perceptron, sigmoid), (sigmoid, m_c), (m_c, product), (product, f1)]:
+        arrow(ax, start, end, aside=0.09)
+        arrow(ax, end, start, RED, aside=0.09)
     for x, y, text in (
-        (0.55, 2.35, "average path"),
-        (2.45, 0.86, "max path"),
-        (4.8, -0.15, "gate path"),
-        (5.85, 2.7, "$ds$"),
-        (7.75, 2.7, "$dM_c$"),
-        (9.35, 0.62, "$dF'$"),
+        (1.75, 2.68, "average path"),
+        (1.7, 1.38, "max path"),
+        (4.8, 0.08, "gate path"),
+        (6.1, 2.05, "$ds$"),
+        (7.75, 2.05, "$dM_c$"),
+        (9.4, 0.08, "$dF'$"),
     ):
         ax.text(x, y, text, ha="center", va="center", color=RED, fontsize=10)
     plt.show()
