@@ -137,8 +137,7 @@ pair, such as `(10, 20)`.
 """
 
 # %%
-gates = (128, 420)  ### ANSWER
-answer("0.1", gates)
+answer("0.1", ...)  # solved: (128, 420)
 
 # %% [markdown]
 r"""
@@ -234,8 +233,7 @@ r"""
 """
 
 # %%
-d_x_by_hand = 0.70  ### ANSWER
-answer("0.2", d_x_by_hand)
+answer("0.2", ...)  # solved: 0.70
 
 # %% [markdown]
 r"""

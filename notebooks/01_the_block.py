@@ -68,8 +68,7 @@ channels by the same $M_s$, place by place. What is the bottom right entry of $F
 """
 
 # %%
-bottom_right = (6, 1.5)  ### ANSWER
-answer("1.1", bottom_right)
+answer("1.1", ...)  # solved: (6, 1.5)
 
 # %% [markdown]
 r"""

@@ -180,8 +180,7 @@ pair.
 """
 
 # %%
-gradients = (13, 1)  ### ANSWER
-answer("2.1", gradients)
+answer("2.1", ...)  # solved: (13, 1)
 
 # %% [markdown]
 r"""
@@ -292,8 +291,7 @@ channel, 0 or 1, gets the gradient of the maximum (9)?
 """
 
 # %%
-winner = 1  ### ANSWER
-answer("2.2", winner)
+answer("2.2", ...)  # solved: 1
 
 # %% [markdown]
 r"""

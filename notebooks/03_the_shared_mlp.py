@@ -58,8 +58,7 @@ $W_1$ and $W_2$ have together, if $r = 16$?
 """
 
 # %%
-weights = 512  ### ANSWER
-answer("3.1", weights)
+answer("3.1", ...)  # solved: 512
 
 # %% [markdown]
 r"""
@@ -163,8 +162,7 @@ list. (Which unit is off?)
 """
 
 # %%
-d_x = [4, 0, 4, 0]  ### ANSWER
-answer("3.2", d_x)
+answer("3.2", ...)  # solved: [4, 0, 4, 0]
 
 # %% [markdown]
 r"""

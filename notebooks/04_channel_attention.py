@@ -141,8 +141,7 @@ you have to sum for $dM_s$? Type its number.
 """
 
 # %%
-axis = 1  ### ANSWER
-answer("4.1", axis)
+answer("4.1", ...)  # solved: 1
 
 # %% [markdown]
 r"""
@@ -181,8 +180,7 @@ dF'[0,1] = \begin{pmatrix} 0 & 0 & 0 \\ 4 & 0 & 0 \end{pmatrix}$$
 """
 
 # %%
-d_m_c = (16, -16)  ### ANSWER
-answer("4.2", d_m_c)
+answer("4.2", ...)  # solved: (16, -16)
 
 # %% [markdown]
 r"""

@@ -86,8 +86,7 @@ aren't 0. It says: *the number above, plus twice the number to the right*. Outsi
 """
 
 # %%
-u_at = (4, 5)  ### ANSWER
-answer("5.1", u_at)
+answer("5.1", ...)  # solved: (4, 5)
 
 # %% mystnb={"image": {"alt": "A red window at the top left of the padded input makes the red entry of u; blue likewise."}}
 x = np.array([[1.0, 2.0, 0.0], [0.0, 3.0, 1.0], [2.0, 0.0, 1.0]])
@@ -158,9 +157,7 @@ column, counted from 0, does it appear? Compute it before you look: $i + a = 1 +
 """
 
 # %%
-column = 9  ### ANSWER
-answer("5.2", column)
-assert columns[0, 0 * k + 2, 9] == 7
+answer("5.2", ...)  # solved: 9
 
 # %% [markdown]
 r"""

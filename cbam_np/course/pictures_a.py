@@ -328,30 +328,35 @@ def hidden_units(h_avg: np.ndarray, h_max: np.ndarray, labels: np.ndarray) -> No
 # --- chapter 4 -------------------------------------------------------------------------------------------------------
 
 
-def channel_branch() -> None:
-    """F, its two poolings, the MLP, the sigmoid, the product: forward in black, backward in red, side by side."""
+def branch(features: str, gates: str, out: str, steps: tuple[str, str, str, str], slope: str) -> None:
+    """Features, two poolings, what follows, the product: forward in black, backward in red, side by side."""
     ax = canvas(10, 3.3, (0, 10.4), (-0.2, 3.6))
     ax.add_patch(plt.Rectangle((0.3, 0.05), 0.7, 3.35, facecolor=BLUE, edgecolor="black"))
-    ax.text(0.65, 1.7, "$F$", ha="center", va="center", fontsize=13)
-    leaves = {y: ax.text(0.98, y, " ", bbox={"alpha": 0, "pad": 0}) for y in (3.0, 1.7, 0.4)}  # where arrows leave F
-    avg, largest = box(ax, 3.1, 3.0, "average (3)"), box(ax, 3.1, 1.7, "maximum (4)")
-    product, f1 = box(ax, 8.6, 0.4, "⊗", "white", round_=True), box(ax, 10, 0.4, "$F'$", BLUE)
-    perceptron, sigmoid = box(ax, 5.2, 2.35, "shared\nMLP (5)"), box(ax, 7.0, 2.35, "σ (6)")
-    m_c = box(ax, 8.6, 2.35, "$M_c$", BLUE)
-    pairs = [(leaves[3.0], avg), (leaves[1.7], largest), (leaves[0.4], product), (avg, perceptron), (largest, perceptron)]
-    for start, end in [*pairs, (perceptron, sigmoid), (sigmoid, m_c), (m_c, product), (product, f1)]:
+    ax.text(0.65, 1.7, f"${features}$", ha="center", va="center", fontsize=13)
+    leaves = {y: ax.text(0.98, y, " ", bbox={"alpha": 0, "pad": 0}) for y in (3.0, 1.7, 0.4)}  # where arrows leave
+    avg, largest = box(ax, 3.1, 3.0, steps[0]), box(ax, 3.1, 1.7, steps[1])
+    product, result = box(ax, 8.6, 0.4, "⊗", "white", round_=True), box(ax, 10, 0.4, f"${out}$", BLUE)
+    middle, sigmoid = box(ax, 5.2, 2.35, steps[2]), box(ax, 7.0, 2.35, steps[3])
+    the_map = box(ax, 8.6, 2.35, f"${gates}$", BLUE)
+    pairs = [(leaves[3.0], avg), (leaves[1.7], largest), (leaves[0.4], product), (avg, middle), (largest, middle)]
+    for start, end in [*pairs, (middle, sigmoid), (sigmoid, the_map), (the_map, product), (product, result)]:
         arrow(ax, start, end, aside=0.09)
         arrow(ax, end, start, RED, aside=0.09)
     for x, y, text in (
         (1.75, 2.68, "average path"),
         (1.7, 1.38, "max path"),
         (4.8, 0.08, "gate path"),
-        (6.1, 2.05, "$ds$"),
-        (7.75, 2.05, "$dM_c$"),
-        (9.4, 0.08, "$dF'$"),
+        (6.15, 2.05, f"${slope}$"),
+        (7.75, 2.05, f"$d{gates}$"),
+        (9.4, 0.08, f"$d{out}$"),
     ):
         ax.text(x, y, text, ha="center", va="center", color=RED, fontsize=10)
     plt.show()
+
+
+def channel_branch() -> None:
+    """Channel attention."""
+    branch("F", "M_c", "F'", ("average (3)", "maximum (4)", "shared\nMLP (5)", "σ (6)"), "ds")
 
 
 def sigmoid_and_slope(s: np.ndarray, gates: np.ndarray, slope: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from cbam_np.course.pictures_a import BLUE, ORANGE, RED, arrow, box, canvas, frame, lines, numbers_in_boxes, picture
+from cbam_np.course.pictures_a import BLUE, ORANGE, RED, frame, lines, numbers_in_boxes, picture
 
 FIRST, SECOND = "#c0392b", "#2f6fb0"  # two frames that can be told apart in grey as well: the second one is dashed
 
@@ -98,4 +98,80 @@ def right_and_swapped(scene: np.ndarray, right: np.ndarray, swapped: np.ndarray)
     picture(axes[1], right, "$M_s$, order [avg; max]")
     shown = picture(axes[2], swapped, "$M_s$, the kernel's channels swapped")
     figure.colorbar(shown, ax=axes[2], shrink=0.8, ticks=[0, 0.5, 1])
+    plt.show()
+
+
+# --- chapter 6 -------------------------------------------------------------------------------------------------------
+
+
+def line_matrix(colours: tuple[str, ...] = (ORANGE, "#d5f0dc", BLUE)) -> None:
+    """The convolution of five numbers with three weights, as a matrix: rows go forward, columns go back."""
+    _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    ax.set(xlim=(-0.5, 4.5), ylim=(2.5, -0.5), aspect="equal")
+    for i, j in np.ndindex(3, 5):
+        inside = 0 <= j - i <= 2
+        face = colours[j - i] if inside else "white"
+        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=face, edgecolor="lightgrey"))
+        text, colour = (f"$K_{j - i}$", "black") if inside else ("0", "grey")
+        ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=12)
+    frame(ax, 0, 0, 1, 3, "black")
+    frame(ax, 0, 2, 3, 1, RED)
+    ax.xaxis.tick_top()
+    ax.set_xticks(range(5), [f"$x_{j}$" for j in range(5)], fontsize=12)
+    ax.set_yticks(range(3), [f"$u_{i}$" for i in range(3)], fontsize=12)
+    ax.tick_params(length=0)
+    ax.set_xlabel("forward: along a row (black)      backward: down a column (red)")
+    plt.show()
+
+
+def gradient_of_one_weight(x: np.ndarray, d_u: np.ndarray, d_kernel: np.ndarray, place: tuple[int, int]) -> None:
+    """dK at one place: the part of x_pad that this weight meets, times du, summed."""
+    (a, b), (H, W) = place, x.shape
+    padded = np.pad(x, len(d_kernel) // 2)
+    met = padded[a : a + H, b : b + W]
+    _, axes = plt.subplots(1, 4, figsize=(11, 2.7), layout="constrained", width_ratios=(6, 4, 4, 3))
+    grid(axes[0], padded, f"$x$, padded: what $K$[{a},{b}] meets", np.pad(np.zeros(x.shape), len(d_kernel) // 2, constant_values=1))
+    frame(axes[0], a, b, H, W, FIRST)
+    numbers_in_boxes(axes[1], d_u, "times $du$", 4)
+    numbers_in_boxes(axes[2], met * d_u + 0.0, "the products", 10)
+    numbers_in_boxes(axes[3], d_kernel, "$dK$: their sum", 1.3 * np.abs(d_kernel).max())
+    frame(axes[3], a, b, 1, 1, FIRST)
+    plt.show()
+
+
+def windows_added_up(columns: np.ndarray, size: int, k: int) -> None:
+    """Each column laid back into its window (no padding), and the sum of all."""
+    places = list(np.ndindex(size - k + 1, size - k + 1))
+    _, axes = plt.subplots(1, len(places) + 1, figsize=(10.4, 2.4), layout="constrained")
+    total = np.zeros((size, size))
+    for ax, (number, (i, j)) in zip(axes, enumerate(places), strict=False):
+        window = columns[:, number].reshape(k, k)
+        total[i : i + k, j : j + k] += window
+        ax.imshow(np.zeros((size, size)), cmap="RdBu_r", vmin=-1, vmax=1)
+        for (a, b), value in np.ndenumerate(window):
+            text = f"{value:g}".replace("-", "−")
+            ax.text(j + b, i + a, text, ha="center", va="center")
+        lines(ax, size, size)
+        frame(ax, i, j, k, k, FIRST)
+        ax.set_title(f"column {number}", fontsize=10)
+    numbers_in_boxes(axes[-1], total, "their sum", 1.4 * np.abs(total).max())
+    plt.show()
+
+
+def kernel_seen_from_a_pixel(kernel: np.ndarray, met: np.ndarray) -> None:
+    """The numbered kernel, two windows that contain one pixel, and what each output multiplied that pixel with."""
+    _, axes = plt.subplots(1, 3, figsize=(8.6, 3), width_ratios=(3, 5, 3), layout="constrained")
+    grid(axes[0], kernel, "the kernel $K$[a, b]")
+    ax = axes[1]
+    ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5), aspect="equal")
+    lines(ax, 5, 5)
+    ax.add_patch(plt.Rectangle((1.5, 1.5), 1, 1, facecolor="#ffd92f"))
+    for i, colour, style in ((0, FIRST, "-"), (2, SECOND, "--")):
+        frame(ax, i, i, 3, 3, colour, style)
+        at = 0.5 if i == 0 else 3.5
+        ax.text(at, at, f"window\nof u[{i}, {i}]", ha="center", va="center", color=colour, fontsize=9)
+    ax.set_title("the yellow pixel is in nine windows;\nthe first and the last are drawn", fontsize=10)
+    grid(axes[2], met, "what each $u$[i, j]\nmultiplied it with")
+    frame(axes[2], 0, 0, 1, 1, FIRST)
+    frame(axes[2], 2, 2, 1, 1, SECOND, "--")
     plt.show()
