@@ -42,7 +42,9 @@ How good is the map? Take the 600 pictures that the network was not trained on.
 before, after = 0, -1
 for name, t in (("before", before), ("after", after)):
     on, off = learned["on"][t], learned["off"][t]
-    print(f"{name} training: gates on the digit {on:.2f}, elsewhere {off:.2f}; {learned['accuracy'][t]:.0%} read correctly")
+    print(
+        f"{name} training: gates on the digit {on:.2f}, elsewhere {off:.2f}; {learned['accuracy'][t]:.0%} read correctly"
+    )
 assert learned["step"][after] == 752
 assert abs(learned["on"][before] - 0.5) < 0.01
 assert abs(learned["off"][before] - 0.5) < 0.01
@@ -58,7 +60,7 @@ Whether attention *helps* is a different question, and chapter 11 has what was m
 
 ## What you will have at the end
 
-You will write this block yourself: a file, `my_cbam.py`, with sixteen functions, the largest of them about twenty lines.
+You will write this block yourself: a file, `my_cbam.py`, with sixteen functions, none of them longer than 25 lines.
 No deep-learning library, nothing but NumPy. Forward, and **backward**: every gradient (梯度) derived by hand, and checked
 by a gradient check that you also write yourself. In chapter 10 your block goes into a network, the network trains, and
 you watch *its* maps learn.

@@ -171,7 +171,8 @@ assert difference > 0.1
 r"""
 ## An operation and its backward
 
-To train the block you need gradients (梯度). Each operation of yours will return its output *and* its backward. Here is one
+To train the block you need gradients (梯度). They come from a **backward pass** (反向传播), as in
+chapter 0: each operation of yours will return its output *and* its backward. Here is one
 that CBAM does not need, `cube`. For an array, $\text{out} = x^3$ entry by entry. One entry of $x$ moves one entry of the
 output, with the slope $3x^2$. So
 

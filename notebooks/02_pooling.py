@@ -98,7 +98,7 @@ r"""
 ## The average, backward
 
 The pooling doesn't know the loss $L$ (损失). It only knows what comes back to it: the gradient of its own output,
-$dF^c_{\text{avg}}[n,c]$. The chain rule makes one out of the other. A pixel moves $L$ through every output that it
+$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) makes one out of the other. A pixel moves $L$ through every output that it
 moves:
 
 $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c'] \cdot \frac{\partial F^c_{\text{avg}}[n',c']}{\partial F[n,c,i,j]}$$

@@ -28,7 +28,7 @@ pictures_a.mlp_forward({"average": avg_c[0], "maximum": max_c[0]}, w1, w2)
 # %% [markdown]
 r"""
 Pooling has made two vectors for each sample: the averages of its channels, and their maxima. A small network, an **MLP**
-(multi-layer perceptron, 多层感知机), turns each of them into one number per channel. It first squeezes the $C$ numbers into a
+(多层感知机), short for multi-layer perceptron, turns each of them into one number per channel. It first squeezes the $C$ numbers into a
 few **hidden units** (隐藏单元), so every channel's result depends on all channels. The MLP is **shared** (共享): the same
 weights (权重), drawn as the same lines, serve both vectors.
 

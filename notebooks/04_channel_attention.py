@@ -4,8 +4,8 @@ r"""
 
 **The features decide about their own gates. How many ways does that give the gradient to come back?**
 
-> **Time** 50 minutes · **You need** chapters [2](02_pooling.ipynb) and [3](03_the_shared_mlp.ipynb), the derivative of $1/q$
-> · **You build** `sigmoid`, `gate`, `channel_attention`
+> **Time** 50 minutes · **You need** chapters [2](02_pooling.ipynb) and [3](03_the_shared_mlp.ipynb), the derivative of one over
+> something · **You build** `sigmoid`, `gate`, `channel_attention`
 """
 
 # %%
@@ -281,7 +281,9 @@ params = {name: learned[name].astype(float) for name in ("channel.w1", "channel.
 m_c = cb.channel_map(learned["f"].astype(float), params)[0][:, :, 0, 0]
 pictures_a.gates_of_pictures(m_c, learned["labels"])
 spread = m_c.max(axis=0) - m_c.min(axis=0)
-print(f"{np.sum(m_c.max(axis=0) < 0.3)} channels are shut for all five, {np.sum(spread > 0.5)} change by more than one half")
+print(
+    f"{np.sum(m_c.max(axis=0) < 0.3)} channels are shut for all five, {np.sum(spread > 0.5)} change by more than one half"
+)
 assert np.sum(m_c.max(axis=0) < 0.3) >= 1
 assert np.sum(spread > 0.5) >= 1
 

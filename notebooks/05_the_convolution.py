@@ -48,8 +48,8 @@ $(N, 2, H, W)$, the average first. The result before the sigmoid is called $u$:
 $$u[n,i,j] = \sum_{c=0}^{1} \sum_{a=0}^{k-1} \sum_{b=0}^{k-1} K[c,a,b]\; x_{\text{pad}}[n,c,i+a,j+b] \qquad M_s = \sigma(u)$$
 
 From here on indices start at 0, as in code. $x_{\text{pad}}$ is $x$ with $p = \frac{k-1}{2} = 3$ rows and columns of zeros on
-every side: the **padding** (填充). The window moves by one pixel at a time (the stride, 步幅, is 1), so $u$ has $H$ rows and $W$
-columns again, and there is no **bias** (偏置).
+every side: the **padding** (填充). The window moves by one pixel at a time, so the **stride** (步幅) is 1, and $u$
+has $H$ rows and $W$ columns again. There is no **bias** (偏置).
 
 <details><summary>The document's own form</summary>
 

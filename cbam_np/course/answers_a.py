@@ -66,12 +66,14 @@ def a_4_1(value: Any) -> str | None:
 
 def a_4_2(value: Any) -> str | None:
     """The gradient of the two gates."""
-    return _differs(value, (16, -16), "Multiply dF′ and F pixel by pixel. What do the products of one channel add up to?")
+    return _differs(
+        value, (16, -16), "Multiply dF′ and F pixel by pixel. What do the products of one channel add up to?"
+    )
 
 
 def a_5_1(value: Any) -> str | None:
     """Two entries of the convolution on paper."""
-    return _differs(value, (4, 5), "Which number is above this pixel, and which is to its right? Outside there are zeros.")
+    return _differs(value, (4, 5), "Which number is above it, and which is to its right? Outside there are zeros.")
 
 
 def a_5_2(value: Any) -> str | None:

@@ -34,16 +34,18 @@ def moving_maps() -> Moving:
 
 
 def numbers() -> dict[str, np.ndarray]:
-    """What the picture shows: step and accuracy (T,), scenes and masks (S, 24, 24), maps (T, S, 12, 12), on and off (T,).
+    """What the picture shows at T steps for S scenes, and the trained block.
 
-    on, off: the mean gate on the digit's ink, and on the rest, over all pictures that are not trained on.
+    step, accuracy, on, off: (T,); the last two are the mean gate on the digit's ink and on the rest, over all 600
+    pictures that are not trained on. scenes (S, 24, 24) and maps (T, S, 12, 12): 0 to 255. labels: (S,).
+    f (S, 32, 12, 12): what goes into the block after training. channel.w1, channel.w2, spatial.kernel: its weights.
     """
     with files("cbam_np.course").joinpath(NUMBERS).open("rb") as file, np.load(file) as data:
         return dict(data)
 
 
 def record() -> dict[str, np.ndarray]:
-    """Train, and note every few steps where the network looks; at the end, what goes into the block, and its weights."""
+    """Train, and note every few steps where the network looks; at the end, the block's input and its weights."""
     from cbam_np.nets import pictures, resnet, training
     from cbam_np.nets.data import cluttered_digits
     from cbam_np.ops import avg_pool2d
@@ -98,7 +100,7 @@ def draw(data: dict[str, np.ndarray]) -> bytes:
 
     steps, S = data["step"], len(data["scenes"])
     figure = Figure(figsize=(6.4, 4.1), dpi=80)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     axes = figure.subplots(3, S, gridspec_kw={"left": 0.1, "right": 0.99, "bottom": 0.01, "top": 0.88, "hspace": 0.05})
     scenes = data["scenes"] / 255
     grey, heat = {"cmap": "gray", "vmin": 0, "vmax": 0.9}, {"cmap": "viridis", "vmin": 0, "vmax": 1}
@@ -113,7 +115,7 @@ def draw(data: dict[str, np.ndarray]) -> bytes:
         ax.set_ylabel(name, fontsize=10)
     title = figure.suptitle("", fontsize=11, x=0.11, ha="left", y=0.985)
     frames = []
-    for t, step in list(enumerate(steps))[::3] + [(-1, steps[-1])]:
+    for t, step in [*list(enumerate(steps))[::3], (-1, steps[-1])]:
         title.set_text(f"step {step:3} of {steps[-1]}      {data['accuracy'][t]:4.0%} of new pictures read correctly")
         for image, product, m_s, scene in zip(maps, gated, data["maps"][t] / 255, scenes, strict=True):
             image.set_data(m_s)
@@ -132,6 +134,5 @@ def draw(data: dict[str, np.ndarray]) -> bytes:
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    data = record()
-    np.savez_compressed(here / NUMBERS, **data)
+    np.savez_compressed(here / NUMBERS, **record())  # type: ignore[arg-type]
     (here / PICTURE).write_bytes(draw(numbers()))

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Circle, Polygon, Rectangle
 
 BLUE, ORANGE, GREEN, RED = "#dbe9f6", "#fdebd0", "#d5f0dc", "#c0392b"  # boxes of arrays, of operations; backward is red
 BACKWARD = {"color": RED, "weight": "bold"}
@@ -36,7 +37,7 @@ def lines(ax: Any, rows: int, columns: int) -> None:
 
 def frame(ax: Any, i: float, j: float, rows: float, columns: float, colour: str, style: str = "-") -> None:
     """A frame around rows × columns cells, the first of them (i, j)."""
-    box = plt.Rectangle(
+    box = Rectangle(
         (j - 0.46, i - 0.46), columns - 0.08, rows - 0.08, fill=False, edgecolor=colour, lw=2.5, ls=style, zorder=3
     )
     ax.add_patch(box)
@@ -142,7 +143,13 @@ def block_diagram() -> None:
 def stages(f: np.ndarray, m_c: np.ndarray, f1: np.ndarray, m_s: np.ndarray, f2: np.ndarray) -> None:
     """The numbers of both channels, from F to F″; maps repeated along their axes of length 1."""
     C = len(f)
-    columns = (("$F$", f, 24), ("$M_c$, repeated", m_c, 1.6), ("$F'$", f1, 24), ("$M_s$, repeated", m_s, 1.6), ("$F''$", f2, 24))
+    columns = (
+        ("$F$", f, 24),
+        ("$M_c$, repeated", m_c, 1.6),
+        ("$F'$", f1, 24),
+        ("$M_s$, repeated", m_s, 1.6),
+        ("$F''$", f2, 24),
+    )
     _, axes = plt.subplots(C, len(columns), figsize=(9, 3.8), layout="constrained")
     for column, (title, values, limit) in zip(axes.T, columns, strict=True):
         cmap = "PuOr" if "M" in title else "RdBu_r"
@@ -161,7 +168,8 @@ def walk(scene: np.ndarray, f: np.ndarray, m_c: np.ndarray, f1: np.ndarray, m_s:
     for wanted in (1.0, 0.9, 0.75, 0.5, 0.1, 0.0):
         chosen += [min(set(range(len(gates))) - set(chosen), key=lambda c: abs(gates[c] - wanted))]
     figure = plt.figure(figsize=(9, 6.6), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.05, 2))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.05, 2))
+    top, bottom = halves
     scene_ax, bars, map_ax = top.subplots(1, 3, width_ratios=(1, 2.2, 1.25))
     picture(scene_ax, scene, "the picture", "gray", (0, 200))
     bars.bar(range(len(gates)), gates[order], color=["#c65911" if c in chosen else "#9db4c8" for c in order])
@@ -188,9 +196,11 @@ def two_directions() -> None:
 
     def plane(ax: Any, level: float, coloured: Any, label: str, colour: str) -> None:
         for i, j in np.ndindex(H, W):
-            place = [(j + b + 0.5 * (H - i - a), 0.4 * (H - i - a) + level) for a, b in ((0, 0), (0, 1), (1, 1), (1, 0))]
+            place = [
+                (j + b + 0.5 * (H - i - a), 0.4 * (H - i - a) + level) for a, b in ((0, 0), (0, 1), (1, 1), (1, 0))
+            ]
             face = colour if coloured(i, j) else "white"
-            ax.add_patch(plt.Polygon(place, facecolor=face, edgecolor="black", linewidth=0.8))
+            ax.add_patch(Polygon(place, facecolor=face, edgecolor="black", linewidth=0.8))
         ax.text(-0.2, level + 0.2, label, ha="right", va="center", fontsize=9)
 
     _, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.9), layout="constrained")
@@ -285,7 +295,7 @@ def mlp_forward(inputs: dict[str, np.ndarray], w1: np.ndarray, w2: np.ndarray) -
             for number, (value, y) in enumerate(zip(values, at, strict=True)):
                 off = left == 2.0 and z[number] <= 0
                 face = "#d9d9d9" if off else (ORANGE if left == 2.0 else BLUE)
-                ax.add_patch(plt.Circle((left, y), 0.3, facecolor=face, edgecolor="black", zorder=3))
+                ax.add_patch(Circle((left, y), 0.3, facecolor=face, edgecolor="black", zorder=3))
                 ax.text(left, y, f"{value:g}".replace("-", "−"), ha="center", va="center", zorder=4)
                 if left == 2.0:
                     text = f"z = {z[number]:g}".replace("-", "−") + (", off" if off else "")
@@ -300,14 +310,13 @@ def mlp_forward(inputs: dict[str, np.ndarray], w1: np.ndarray, w2: np.ndarray) -
 
 def sum_of_two(through_avg: np.ndarray, through_max: np.ndarray) -> None:
     """d_w1 through the average, through the maximum, and their sum."""
-    figure, axes = plt.subplots(1, 3, figsize=(9.6, 1.9), layout="constrained")
+    _, axes = plt.subplots(1, 3, figsize=(9.6, 1.9), layout="constrained", gridspec_kw={"wspace": 0.1})
     both = through_avg + through_max
     titles = "$dW_1^{avg}$", "$dW_1^{max}$", "$dW_1$, their sum"
     for ax, values, title in zip(axes, (through_avg, through_max, both), titles, strict=True):
         numbers_in_boxes(ax, values, title, 1.3 * np.abs(both).max())
         ax.set_yticks(range(len(values)), [f"unit {q}" for q in range(len(values))], fontsize=9)
         ax.grid(visible=False)
-    figure.get_layout_engine().set(wspace=0.08)
     plt.show()
 
 
@@ -331,7 +340,7 @@ def hidden_units(h_avg: np.ndarray, h_max: np.ndarray, labels: np.ndarray) -> No
 def branch(features: str, gates: str, out: str, steps: tuple[str, str, str, str], slope: str) -> None:
     """Features, two poolings, what follows, the product: forward in black, backward in red, side by side."""
     ax = canvas(10, 3.3, (0, 10.4), (-0.2, 3.6))
-    ax.add_patch(plt.Rectangle((0.3, 0.05), 0.7, 3.35, facecolor=BLUE, edgecolor="black"))
+    ax.add_patch(Rectangle((0.3, 0.05), 0.7, 3.35, facecolor=BLUE, edgecolor="black"))
     ax.text(0.65, 1.7, f"${features}$", ha="center", va="center", fontsize=13)
     leaves = {y: ax.text(0.98, y, " ", bbox={"alpha": 0, "pad": 0}) for y in (3.0, 1.7, 0.4)}  # where arrows leave
     avg, largest = box(ax, 3.1, 3.0, steps[0]), box(ax, 3.1, 1.7, steps[1])
@@ -372,7 +381,7 @@ def sigmoid_and_slope(s: np.ndarray, gates: np.ndarray, slope: np.ndarray) -> No
 
 def sum_of_paths(paths: dict[str, np.ndarray]) -> None:
     """For each channel: the three paths to d_f, and their sum."""
-    parts = {**paths, "$dF$, their sum": sum(paths.values())}
+    parts = {**paths, "$dF$, their sum": np.sum(list(paths.values()), axis=0)}
     _, axes = plt.subplots(2, 4, figsize=(10, 3.6), layout="constrained")
     limit = 1.3 * max(float(np.abs(values).max()) for values in parts.values())
     for column, (title, values) in zip(axes.T, parts.items(), strict=True):

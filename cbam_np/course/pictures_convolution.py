@@ -4,6 +4,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from cbam_np.course.pictures_a import BLUE, ORANGE, RED, frame, lines, numbers_in_boxes, picture
 
@@ -14,7 +15,7 @@ def grid(ax: Any, values: np.ndarray, title: str = "", grey: np.ndarray | None =
     """Numbers in white boxes; grey ones are padding."""
     for (i, j), value in np.ndenumerate(values):
         padding = grey is not None and grey[i, j]
-        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#e4e4e4" if padding else "white"))
+        ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#e4e4e4" if padding else "white"))
         text = f"{value:g}".replace("-", "−")
         ax.text(j, i, text, ha="center", va="center", color="grey" if padding else "black", fontsize=size)
     ax.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(values.shape[0] - 0.5, -0.5), aspect="equal")
@@ -25,7 +26,9 @@ def grid(ax: Any, values: np.ndarray, title: str = "", grey: np.ndarray | None =
 # --- chapter 5 -------------------------------------------------------------------------------------------------------
 
 
-def one_pixel(avg_s: np.ndarray, max_s: np.ndarray, kernel: np.ndarray, m_s: np.ndarray, place: tuple[int, int]) -> None:
+def one_pixel(
+    avg_s: np.ndarray, max_s: np.ndarray, kernel: np.ndarray, m_s: np.ndarray, place: tuple[int, int]
+) -> None:
     """The two pooled maps with the window of one pixel, the windows, the kernel, their products, and the gate."""
     k = kernel.shape[-1]
     p, (i, j) = k // 2, place
@@ -50,7 +53,9 @@ def one_pixel(avg_s: np.ndarray, max_s: np.ndarray, kernel: np.ndarray, m_s: np.
     figure.colorbar(shown, ax=axes[0, 4], shrink=0.8, ticks=[0, 0.5, 1])
     axes[1, 4].axis("off")
     gate = 1 / (1 + np.exp(-total))
-    axes[1, 4].text(0.5, 0.5, f"$u$ = {total:.2f}\n\ngate σ($u$) = {gate:.2f}".replace("-", "−"), ha="center", va="center")
+    axes[1, 4].text(
+        0.5, 0.5, f"$u$ = {total:.2f}\n\ngate σ($u$) = {gate:.2f}".replace("-", "−"), ha="center", va="center"
+    )
     plt.show()
 
 
@@ -72,12 +77,12 @@ def every_window_a_column(x: np.ndarray, columns: np.ndarray, k: int, pixel: int
     """The padded picture and the matrix of its windows: one column, one row, and all copies of one pixel."""
     H, W = x.shape
     p = k // 2
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", width_ratios=(6, 13))
+    _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", width_ratios=(6, 13))
     padded = np.pad(x, p)
     for ax, values, title in ((left, padded, "the picture, padded"), (right, columns, "columns")):
         grid(ax, values, title, values == 0)
         for i, j in np.argwhere(values == pixel):
-            ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#ffd92f", zorder=1.5))
+            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#ffd92f", zorder=1.5))
             ax.text(j, i, f"{pixel}", ha="center", va="center", zorder=2)
     frame(left, 1, 1, k, k, FIRST)
     frame(right, 0, W + 1, k * k, 1, FIRST)
@@ -111,7 +116,7 @@ def line_matrix(colours: tuple[str, ...] = (ORANGE, "#d5f0dc", BLUE)) -> None:
     for i, j in np.ndindex(3, 5):
         inside = 0 <= j - i <= 2
         face = colours[j - i] if inside else "white"
-        ax.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=face, edgecolor="lightgrey"))
+        ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=face, edgecolor="lightgrey"))
         text, colour = (f"$K_{j - i}$", "black") if inside else ("0", "grey")
         ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=12)
     frame(ax, 0, 0, 1, 3, "black")
@@ -130,7 +135,12 @@ def gradient_of_one_weight(x: np.ndarray, d_u: np.ndarray, d_kernel: np.ndarray,
     padded = np.pad(x, len(d_kernel) // 2)
     met = padded[a : a + H, b : b + W]
     _, axes = plt.subplots(1, 4, figsize=(11, 2.7), layout="constrained", width_ratios=(6, 4, 4, 3))
-    grid(axes[0], padded, f"$x$, padded: what $K$[{a},{b}] meets", np.pad(np.zeros(x.shape), len(d_kernel) // 2, constant_values=1))
+    grid(
+        axes[0],
+        padded,
+        f"$x$, padded: what $K$[{a},{b}] meets",
+        np.pad(np.zeros(x.shape), len(d_kernel) // 2, constant_values=1),
+    )
     frame(axes[0], a, b, H, W, FIRST)
     numbers_in_boxes(axes[1], d_u, "times $du$", 4)
     numbers_in_boxes(axes[2], met * d_u + 0.0, "the products", 10)
@@ -165,7 +175,7 @@ def kernel_seen_from_a_pixel(kernel: np.ndarray, met: np.ndarray) -> None:
     ax = axes[1]
     ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5), aspect="equal")
     lines(ax, 5, 5)
-    ax.add_patch(plt.Rectangle((1.5, 1.5), 1, 1, facecolor="#ffd92f"))
+    ax.add_patch(Rectangle((1.5, 1.5), 1, 1, facecolor="#ffd92f"))
     for i, colour, style in ((0, FIRST, "-"), (2, SECOND, "--")):
         frame(ax, i, i, 3, 3, colour, style)
         at = 0.5 if i == 0 else 3.5
