@@ -2,10 +2,10 @@
 r"""
 # 0. Start here · 从这里开始
 
-**Where should a network look, and can it learn to decide that by itself?**
+> **Where should a network look, and can it learn to decide that by itself?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
@@ -58,6 +58,12 @@ On the digit the gates are nearly open, elsewhere they average a little more tha
 one network, and one run. In other runs the gates stay open almost everywhere, and the network reads about as well.
 Whether attention *helps* is a different question, and chapter 11 has what was measured.
 
+| | |
+|---|---|
+| **Time** | 30 minutes |
+| **You need** | NumPy arrays and their axes; derivatives (导数) from school: the sum, the product, the chain rule. Chapter 3 uses matrix products; what a chapter needs besides is said at its beginning. No GPU, and no PyTorch before chapter 12. |
+| **You build** | nothing yet: you take a backward pass apart, on a single number |
+
 ## What you will have at the end
 
 You will write this block yourself: a file, `my_cbam.py`, with sixteen functions, none of them longer than 25 lines.
@@ -76,17 +82,13 @@ you watch *its* maps learn.
 | 6 | [Its gradient](06_its_gradient.ipynb) · 卷积的梯度 | 60 min | col2im, its backward, spatial attention |
 | 7 | [The whole backward pass](07_the_whole_backward.ipynb) · 完整的反向传播 | 40 min | **your CBAM** |
 | 8 | [How to check a gradient](08_checking_a_gradient.ipynb) · 如何检验梯度 | | |
-| 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | | |
-| 10 | [Training](10_training.ipynb) · 训练 | | a network with your block in it |
+| 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | 60 min | |
+| 10 | [Training](10_training.ipynb) · 训练 | 40 min | a network with your block in it |
 | 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | | |
 | 12 | [CBAM in PyTorch](12_cbam_in_pytorch.ipynb) · 用 PyTorch 实现 CBAM | | |
 
 Three appendices: [from NumPy to CuPy](A1_numpy_to_cupy.ipynb), [path statistics](A2_paths.ipynb), and
 [the document's misprints](A3_misprints.ipynb).
-
-**What you need.** NumPy arrays and their axes. Derivatives (导数) from school: the sum, the product, the chain rule
-(链式法则). Chapter 3 uses matrix products. If a later chapter needs more, its first lines say so. No GPU, no PyTorch before
-chapter 12.
 
 **The document.** The course follows a short Chinese tutorial on CBAM, called *the document*. It has eleven formulas and
 not a word on gradients. Each formula is shown as it must be read; the document's own form is folded away beside it.
@@ -305,10 +307,8 @@ display(Markdown(formula_table()))
 r"""
 ## Glossary · 术语表
 
-<details><summary>The terms of the course in English and Chinese are printed by the next cell.</summary>
-
-Each with the chapter where it first occurs. This chapter is named only where no other one has the term.
-</details>
+The terms of the course, each with the chapter where it first occurs. (This chapter is named only where no other one has the
+term.)
 """
 
 # %%

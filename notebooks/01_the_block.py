@@ -2,13 +2,10 @@
 r"""
 # 1. The block, from the outside · 模块的整体结构
 
-**What goes into CBAM, what comes out, and how will you know that a gradient is right?**
-
-> **Time** 60 minutes · **You need** NumPy indexing, the slope of a function of one variable · **You build** the gradient
-> check: `slopes` and `largest_error`
+> **What goes into CBAM, what comes out, and how will you know that a gradient is right?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -28,6 +25,12 @@ r"""
 CBAM takes feature maps (特征图) $F$ and returns feature maps $F''$ of the same shape (形状), with some channels and some
 places turned down. It works in two stages of the same form: compute a map of gates from the input, then multiply the map
 onto the input. Chapters 2 to 6 open the orange boxes. This one is about everything around them.
+
+| | |
+|---|---|
+| **Time** | 60 minutes |
+| **You need** | NumPy indexing, the slope of a function of one variable |
+| **You build** | the gradient check: `slopes` and `largest_error` |
 
 ## The formulas
 

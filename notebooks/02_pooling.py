@@ -2,13 +2,10 @@
 r"""
 # 2. Pooling, over space and over channels · 池化
 
-**How do you boil a whole feature map down to one number, and who gets the gradient afterwards?**
-
-> **Time** 50 minutes · **You need** chapter [1](01_the_block.ipynb), the derivative of a sum · **You build** four poolings,
-> forward and backward
+> **How do you boil a whole feature map down to one number, and who gets the gradient afterwards?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -28,6 +25,12 @@ r"""
 Channel attention needs one number for each **channel**, so it pools (池化) over space: left. Spatial attention needs one
 number for each **pixel** (像素), so it pools over channels: right. Both do it twice, by average pooling (平均池化) and by max
 pooling (最大池化). The average says how much there is on the whole; the maximum says how strong the strongest answer is.
+
+| | |
+|---|---|
+| **Time** | 50 minutes |
+| **You need** | chapter [1](01_the_block.ipynb), the derivative of a sum |
+| **You build** | four poolings, forward and backward |
 
 ## The formulas
 

@@ -2,12 +2,10 @@
 r"""
 # 3. The shared MLP · 共享多层感知机
 
-**How does a network look at all channels together, and what happens to the gradient of a weight that is used twice?**
-
-> **Time** 45 minutes · **You need** matrix products, chapter [2](02_pooling.ipynb) · **You build** `relu` and `mlp`
+> **How does a network look at all channels together, and what happens to the gradient of a weight that is used twice?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -31,6 +29,12 @@ Pooling has made two vectors for each sample: the averages of its channels, and 
 (多层感知机), short for multi-layer perceptron, turns each of them into one number per channel. It first squeezes the $C$ numbers into a
 few **hidden units** (隐藏单元), so every channel's result depends on all channels. The MLP is **shared** (共享): the same
 weights (权重), drawn as the same lines, serve both vectors.
+
+| | |
+|---|---|
+| **Time** | 45 minutes |
+| **You need** | matrix products, chapter [2](02_pooling.ipynb) |
+| **You build** | `relu` and `mlp` |
 
 ## The formula
 

@@ -2,13 +2,10 @@
 r"""
 # 4. Channel attention · 通道注意力
 
-**The features decide about their own gates. How many ways does that give the gradient to come back?**
-
-> **Time** 50 minutes · **You need** chapters [2](02_pooling.ipynb) and [3](03_the_shared_mlp.ipynb), the derivative of one over
-> something · **You build** `sigmoid`, `gate`, `channel_attention`
+> **The features decide about their own gates. How many ways does that give the gradient to come back?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -28,6 +25,12 @@ pictures_a.channel_branch()
 r"""
 Black goes forward, red comes back. Three black arrows leave $F$, so three red ones come back to it. You already have both
 poolings and the MLP. What is missing is the sigmoid (S 型函数), which turns numbers into gates, and the product.
+
+| | |
+|---|---|
+| **Time** | 50 minutes |
+| **You need** | chapters [2](02_pooling.ipynb) and [3](03_the_shared_mlp.ipynb), the derivative of one over something |
+| **You build** | `sigmoid`, `gate`, `channel_attention` |
 
 ## The formulas
 

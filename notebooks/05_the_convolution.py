@@ -2,14 +2,10 @@
 r"""
 # 5. The 7×7 convolution · 7×7 卷积
 
-**A gate for one place is decided by what is around it. What exactly does the convolution compute, and how does it become one
-matrix product?**
-
-> **Time** 40 minutes · **You need** chapter [2](02_pooling.ipynb), matrix products · **You build** `im2col`, and `conv2d`
-> forward
+> **A gate for one place is decided by what is around it. What exactly does the convolution compute, and how does it become one matrix product?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -36,6 +32,12 @@ This is how the trained block makes the gate (门控) of **one** pixel (像素).
 $7 \times 7$ pixels around it, multiplies each by its own $7 \times 7$ weights, and adds everything up. The sigmoid of this one
 number is the gate. Then the window moves to the next pixel, with the same weights. That is a **convolution** (卷积), and the
 weights are its **kernel** (卷积核). Red is positive, blue is negative.
+
+| | |
+|---|---|
+| **Time** | 40 minutes |
+| **You need** | chapter [2](02_pooling.ipynb), matrix products |
+| **You build** | `im2col`, and `conv2d` forward |
 
 ## The formula
 

@@ -2,13 +2,10 @@
 r"""
 # 6. The gradient of the convolution, and spatial attention · 卷积的梯度
 
-**One pixel was in 49 windows, each time next to another weight. Which weight belongs to which window on the way back?**
-
-> **Time** 60 minutes · **You need** chapter [5](05_the_convolution.ipynb), matrix products and their transpose · **You build**
-> `col2im`, the backward of `conv2d`, `spatial_attention`
+> **One pixel was in 49 windows, each time next to another weight. Which weight belongs to which window on the way back?**
 """
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -26,6 +23,12 @@ pictures.line_matrix()
 
 # %% [markdown]
 r"""
+| | |
+|---|---|
+| **Time** | 60 minutes |
+| **You need** | chapter [5](05_the_convolution.ipynb), matrix products and their transpose |
+| **You build** | `col2im`, the backward of `conv2d`, `spatial_attention` |
+
 Everything that is difficult here shows up in one dimension already. Five numbers, a kernel of three, no padding:
 
 $$x = (1, 2, 0, 3, 1) \qquad K = (2, -1, 1) \qquad
