@@ -35,10 +35,12 @@ The block that does it is **CBAM**, the Convolutional Block Attention Module. It
 *which place* matters; the other one, which you can't see here, says *which channel* matters. A channel (通道) is one of
 the network's feature maps (特征图): one may answer to upright strokes, another to dark spots.
 
-How good is the map? Take the 600 pictures that the network was not trained on.
+How good is the map? Here is its mean gate on the digit's ink, and elsewhere, over 600 pictures that the network was not
+trained on.
 """
 
-# %%
+# %% mystnb={"image": {"alt": "A map at four moments of the training; the gates on the digit rise and part from the others."}}
+pictures_a.learning(learned, scene=1)
 before, after = 0, -1
 for name, t in (("before", before), ("after", after)):
     on, off = learned["on"][t], learned["off"][t]
@@ -66,7 +68,7 @@ Whether attention *helps* is a different question, and chapter 11 has what was m
 
 ## What you will have at the end
 
-You will write this block yourself: a file, `my_cbam.py`, with sixteen functions, none of them longer than 25 lines.
+You will write this block yourself: a file, `my_cbam.py`, with sixteen functions, none of them longer than twenty lines.
 No deep-learning library, nothing but NumPy. Forward, and **backward**: every gradient (梯度) derived by hand, and checked
 by a gradient check that you also write yourself. In chapter 10 your block goes into a network, the network trains, and
 you watch *its* maps learn.

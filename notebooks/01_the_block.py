@@ -322,6 +322,8 @@ from my_cbam import largest_error
 largest_error(scale, np.array([2.0]), np.random.default_rng(0).normal(size=(3, 4)))
 ```
 
+(Python keeps a module that it has imported. After you have changed the file, restart the kernel.)
+
 For a right gradient you get rounding errors, somewhere around $10^{-9}$. For a wrong one you get something near the size
 of the gradient itself. There is rarely anything in between. The package has a check of the same kind, `simple_gradcheck`,
 which divides by the largest slope. Here is what it says about our three operations, and about the whole block:

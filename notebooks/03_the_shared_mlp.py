@@ -119,7 +119,7 @@ input of zeros. With $[z \ge 0]$ instead of $[z > 0]$ you would get a different 
 ### Build 7 of 16 · `relu`
 
 - The mask asks for the sign of the *input*. The sign of `d_out` doesn't matter.
-- `np.maximum` may or may not hand NaN and $-0$ through; that's up to you. Zero is tested.
+- Some of the inputs are exactly 0. Which slope do they get?
 """
 
 # %%
@@ -252,7 +252,7 @@ r"""
 out of one call?</summary>
 
 Stack both vectors into one batch of $2N$ rows. A weight is used once for each row, and the sum over the rows adds everything
-up. This also is how the block can be made a little faster.
+up. This is also how the block can be made a little faster.
 </details>
 
 <details><summary>With a bias: the authors' released weights have b1 and b2, W2 ReLU(W1 x + b1) + b2. How often does b2 count

@@ -86,6 +86,23 @@ def canvas(width: float, height: float, x: Sequence[float], y: Sequence[float]) 
 # --- chapter 0 -------------------------------------------------------------------------------------------------------
 
 
+def learning(data: dict[str, np.ndarray], scene: int) -> None:
+    """M_s of one scene at four moments; the mean gate on the digit and elsewhere, and the accuracy, at every step."""
+    figure, axes = plt.subplots(1, 6, figsize=(10.6, 2.3), layout="constrained", width_ratios=(1, 1, 1, 1, 1, 2.6))
+    picture(axes[0], data["scenes"][scene], f"a {data['labels'][scene]}", "gray", (0, 230))
+    for ax, t in zip(axes[1:5], np.linspace(0, len(data["step"]) - 1, 4).astype(int), strict=True):
+        picture(ax, data["maps"][t, scene] / 255, f"step {data['step'][t]}")
+    for name, label, style in (
+        ("on", "gate on the digit", {"color": "#c65911"}),
+        ("off", "gate elsewhere", {"color": "#2f6fb0"}),
+        ("accuracy", "read correctly", {"color": "grey", "linestyle": ":"}),
+    ):
+        axes[5].plot(data["step"], data[name], label=label, **style)
+    axes[5].set(ylim=(0, 1), xlabel="step", yticks=[0, 0.5, 1])
+    axes[5].legend(fontsize=8, loc="lower right")
+    plt.show()
+
+
 def scalar_graph() -> None:
     """y = g x with g = σ(w x): values forward in black, gradients backward in red."""
     ax = canvas(8.6, 3.1, (-0.7, 8.9), (-0.6, 3.2))
