@@ -88,7 +88,7 @@ def canvas(width: float, height: float, x: Sequence[float], y: Sequence[float]) 
 
 def learning(data: dict[str, np.ndarray], scene: int) -> None:
     """M_s of one scene at four moments; the mean gate on the digit and elsewhere, and the accuracy, at every step."""
-    figure, axes = plt.subplots(1, 6, figsize=(10.6, 2.3), layout="constrained", width_ratios=(1, 1, 1, 1, 1, 2.6))
+    _, axes = plt.subplots(1, 6, figsize=(10.6, 2.3), layout="constrained", width_ratios=(1, 1, 1, 1, 1, 2.6))
     picture(axes[0], data["scenes"][scene], f"a {data['labels'][scene]}", "gray", (0, 230))
     for ax, t in zip(axes[1:5], np.linspace(0, len(data["step"]) - 1, 4).astype(int), strict=True):
         picture(ax, data["maps"][t, scene] / 255, f"step {data['step'][t]}")
