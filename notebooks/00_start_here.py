@@ -277,8 +277,8 @@ One symbol has one meaning in the whole course.
 | | `d_out` | as the output | the upstream gradient of an operation | 上游梯度 |
 
 The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. Only on a function it is one: $\sigma'$ is the slope
-of $\sigma$. The small $c$ and $s$ at the top of $F^c_{\text{avg}}$ and $F^s_{\text{avg}}$ are names, "for channels" and "for
-space", not powers. The next cell checks the shapes.
+of $\sigma$. The small $c$ and $s$ at the top of $F^c_{\text{avg}}$ and $F^s_{\text{avg}}$ are names, "for channels" and
+"for space", not powers. The next cell checks the shapes.
 """
 
 # %%

@@ -67,7 +67,8 @@ $$F_0 = \begin{pmatrix} 4 & 8 \\ 12 & 16 \end{pmatrix}\quad F_1 = \begin{pmatrix
 M_c = \left(\tfrac12,\ \tfrac14\right)\quad M_s = \begin{pmatrix} \frac12 & \frac12 \\ \frac14 & \frac34 \end{pmatrix}$$
 
 **1.1** Take a pencil. Formula (1) halves all of channel 0 and quarters all of channel 1; formula (2) then multiplies both
-channels by the same $M_s$, place by place. What is the bottom right entry of $F''$ in channel 0, and in channel 1? Type a pair.
+channels by the same $M_s$, place by place. What is the bottom right entry of $F''$ in channel 0, and in channel 1? Type a
+pair.
 """
 
 # %%
@@ -131,10 +132,11 @@ assert np.allclose(f2, m_s * f1)
 
 # %% [markdown]
 r"""
-What to see: from the first row to the second, whole channels fade, by the factor above them. From the second row to the
-third the places to the left and right of the digit fade, in every channel alike.
+(Change `picture` above to see another one, 0 to 4.) What to see: from the first row to the second, whole channels fade,
+by the factor above them. From the second row to the third the places to the left and right of the digit fade, in every
+channel alike.
 
-**A gate is not a normalisation.** The document calls the sigmoid *归一化*, normalisation. If $M_c$ were normalised, its
+**A gate is not a normalisation.** If $M_c$ were normalised, its
 entries would share something out, as a softmax does, and add up to 1. They don't: each gate is a number between 0 and 1
 of its own. So no feature can grow, $|F''[n,c,i,j]| \le |F[n,c,i,j]|$, and opening one gate takes nothing away from another.
 
@@ -223,8 +225,8 @@ r"""
 Derivations go wrong, and code goes wrong after them. So from now on you **measure**. This is called a gradient check
 (梯度检查), and you write it first, because it will be the judge of all your other functions.
 
-**Step 1: make one number out of the output.** `backward` is given $d_{\text{out}}$ and computes the gradient of some loss $L$.
-Which one? The simplest $L$ with the upstream gradient $d_{\text{out}}$ is
+**Step 1: make one number out of the output.** `backward` is given $d_{\text{out}}$ and computes the gradient of some loss
+$L$. Which one? The simplest $L$ with the upstream gradient $d_{\text{out}}$ is
 
 $$L = \sum d_{\text{out}} \odot \text{out}$$
 
@@ -241,8 +243,8 @@ chapter [8](08_checking_a_gradient.ipynb) says why.
 **Step 3: do this for every entry**, and put each slope where its entry is. The result has the shape of the input, just like
 the gradient.
 
-On paper, for `cube` with $x = (1, 2)$, $d_{\text{out}} = (5, -1)$ and a coarse $\varepsilon = 0.1$: moving the first entry gives
-$5\,(1.1^3 - 0.9^3)/0.2 = 15.05$, and the gradient says $5 \cdot 3 \cdot 1^2 = 15$.
+On paper, for `cube` with $x = (1, 2)$, $d_{\text{out}} = (5, -1)$ and a coarse $\varepsilon = 0.1$: moving the first
+entry gives $5\,(1.1^3 - 0.9^3)/0.2 = 15.05$, and the gradient says $5 \cdot 3 \cdot 1^2 = 15$.
 """
 
 # %%
@@ -254,8 +256,8 @@ assert np.isclose(5 * (1 + 1e-5) ** 3 - 5 * (1 - 1e-5) ** 3, 15 * 2e-5)
 r"""
 ### Build 1 of 16 · `slopes`
 
-Open `my_cbam.py` and write `slopes(op, inputs, which, d_out)`. `inputs` is a tuple of arrays, and `which` says which of them
-to move. It must not use `backward`: it doesn't know what the derivation says. Three questions to ask yourself:
+Open `my_cbam.py` and write `slopes(op, inputs, which, d_out)`. `inputs` is a tuple of arrays, and `which` says which of
+them to move. It must not use `backward`: it doesn't know what the derivation says. Three questions to ask yourself:
 
 - How do you visit every entry of an array with any number of axes? (`np.ndindex`)
 - After you have moved an entry, is it back where it was before the next one moves?
@@ -298,13 +300,15 @@ assert np.abs(measured(share, x, np.array([0.3, -1.2, 0.8]))).max() > 0.05
 
 # %% [markdown]
 r"""
-With ones, $L$ is the sum of all shares. That is 1, whatever $x$ is, so the true gradient is zero and the wrong backward passes.
-With $d_{\text{out}} = 1$ many true gradients are zero or symmetric, and wrong ones pass. So draw $d_{\text{out}}$ at random.
+With ones, $L$ is the sum of all shares. That is 1, whatever $x$ is, so the true gradient is zero and the wrong backward
+passes. With $d_{\text{out}} = 1$ many true gradients are zero or symmetric, and wrong ones pass. So draw $d_{\text{out}}$
+at random.
 
 ### Build 2 of 16 · `largest_error`
 
-`largest_error(op, *inputs, seed=0)` is your gradient check. It draws a random $d_{\text{out}}$ from the seed, calls `backward`
-once, measures the slopes of every input with `slopes`, and returns the largest difference that it finds anywhere.
+`largest_error(op, *inputs, seed=0)` is your gradient check. It draws a random $d_{\text{out}}$ from the seed, calls
+`backward` once, measures the slopes of every input with `slopes`, and returns the largest difference that it finds
+anywhere.
 
 - What do you do when `backward` returns a single array and not a tuple?
 - Nobody has told you the shape of `d_out`. Where do you get it from?

@@ -101,12 +101,14 @@ r"""
 ## The average, backward
 
 The pooling doesn't know the loss $L$ (损失). It only knows what comes back to it: the gradient of its own output,
-$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) makes one out of the other. A pixel moves $L$ through every output that it
-moves:
+$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) makes one out of the other. A pixel moves $L$ through every output
+that it moves:
 
 $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c'] \cdot \frac{\partial F^c_{\text{avg}}[n',c']}{\partial F[n,c,i,j]}$$
 
-So we need just one thing: how much does each output move when one pixel moves?
+So we need just one thing: how much does each output move when one pixel moves? (In this chapter each pooling is by
+itself: $F$ goes into it and nowhere else. In chapter 4, where $F$ goes to several places, the gradients will be added
+up.)
 
 **Step 1.** Does the pixel $F[n,c,i,j]$ occur in the sum for $F^c_{\text{avg}}[n',c']$? Only if it belongs to the same
 sample and the same channel. Otherwise the derivative is 0.
@@ -288,8 +290,8 @@ negative answers, so it looks different. On the right, the yellow pixels are tho
 winner in $F$: channel attention has turned some channels down, and others take their place. That is why it matters that
 (8) and (9) read $F'$.
 
-**2.2** At one pixel two channels have the values $5$ and $4$ in $F$, and their gates are $\frac12$ and $\frac{9}{10}$. Which
-channel, 0 or 1, gets the gradient of the maximum (9)?
+**2.2** At one pixel two channels have the values $5$ and $4$ in $F$, and their gates are $\frac12$ and $\frac{9}{10}$.
+Which channel, 0 or 1, gets the gradient of the maximum (9)?
 """
 
 # %%

@@ -26,9 +26,9 @@ pictures_a.mlp_forward({"average": avg_c[0], "maximum": max_c[0]}, w1, w2)
 # %% [markdown]
 r"""
 Pooling has made two vectors for each sample: the averages of its channels, and their maxima. A small network, an **MLP**
-(多层感知机), short for multi-layer perceptron, turns each of them into one number per channel. It first squeezes the $C$ numbers into a
-few **hidden units** (隐藏单元), so every channel's result depends on all channels. The MLP is **shared** (共享): the same
-weights (权重), drawn as the same lines, serve both vectors.
+(多层感知机), short for multi-layer perceptron, turns each of them into one number per channel. It first squeezes the $C$
+numbers into a few **hidden units** (隐藏单元), so every channel's result depends on all channels. The MLP is **shared** (共享):
+the same weights (权重), drawn as the same lines, serve both vectors.
 
 | | |
 |---|---|
@@ -161,8 +161,8 @@ It occurs in $z[n,q]$ for every $n$, with the factor $x[n,c]$: $\quad dW_1[q,c] 
 It occurs in $z[n,q]$ for every $q$, with the factor $W_1[q,c]$: $\quad dx[n,c] = \sum_q dz[n,q]\; W_1[q,c]$.
 </details>
 
-**3.2** With numbers: the *average* of the example, and $d_{\text{out}} = (1, 0, 2, -1)$. What is $dx$? Type four numbers in a
-list. (Which unit is off?)
+**3.2** With numbers: the *average* of the example, and $d_{\text{out}} = (1, 0, 2, -1)$. What is $dx$? Type four numbers
+in a list. (Which unit is off?)
 """
 
 # %%
@@ -172,8 +172,8 @@ answer("3.2", ...)  # solved: [4, 0, 4, 0]
 r"""
 ### Build 8 of 16 · `mlp`
 
-`mlp(x, w1, w2)` takes the whole batch, $x$ of shape $(N, C)$. Call your own `relu` inside, and its `backward` on the way back.
-No loop is needed.
+`mlp(x, w1, w2)` takes the whole batch, $x$ of shape $(N, C)$. Call your own `relu` inside, and its `backward` on the way
+back. No loop is needed.
 
 A quick check when you are unsure about a product: a gradient has the shape of what it belongs to. $dW_1$ has the shape
 $(C/r, C)$, and from $dz$, $(N, C/r)$, and $x$, $(N, C)$, there is just one matrix product with that shape.
@@ -202,12 +202,13 @@ Formula (6), in the next chapter, adds the results of both vectors:
 
 $$s = \text{MLP}(F^c_{\text{avg}}) + \text{MLP}(F^c_{\text{max}})$$
 
-The MLP of the sum would be something else, because of the ReLU: on paper $x_{\text{avg}} + x_{\text{max}} = (4, 3, 6, -1)$ gives
-$(10, 0, 10, -10)$, while the sum of both results is $(10, 2, 8, -6)$. So the MLP runs twice. What is the gradient of $W_1$?
+The MLP of the sum would be something else, because of the ReLU: on paper
+$x_{\text{avg}} + x_{\text{max}} = (4, 3, 6, -1)$ gives $(10, 0, 10, -10)$, while the sum of both results is
+$(10, 2, 8, -6)$. So the MLP runs twice. What is the gradient of $W_1$?
 
 Take one weight $w$ that is used in two places. Imagine for a moment that the two places had a weight each, $w_a$ and
-$w_b$. Then $L$ has two slopes, $\partial L/\partial w_a$ and $\partial L/\partial w_b$. Move $w_a$ by a small $\varepsilon$, and
-$w_b$ by the same $\varepsilon$: $L$ moves by about
+$w_b$. Then $L$ has two slopes, $\partial L/\partial w_a$ and $\partial L/\partial w_b$. Move $w_a$ by a small
+$\varepsilon$, and $w_b$ by the same $\varepsilon$: $L$ moves by about
 
 $$\frac{\partial L}{\partial w_a}\, \varepsilon + \frac{\partial L}{\partial w_b}\, \varepsilon$$
 
@@ -216,8 +217,8 @@ But moving both by the same amount is exactly what happens when there is only on
 $$\frac{dL}{dw} = \frac{\partial L}{\partial w_a} + \frac{\partial L}{\partial w_b} \qquad \text{at } w_a = w_b = w$$
 
 This is the **total derivative** (全导数), and whenever something is used twice, it is the reason for a plus sign in the
-backward pass. Here it says $dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}}$, and the same for $W_2$. The upstream gradient $ds$
-arrives at a sum, so **both** calls get all of it.
+backward pass. Here it says $dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}}$, and the same for $W_2$. The upstream gradient
+$ds$ arrives at a sum, so **both** calls get all of it.
 """
 
 # %% mystnb={"image": {"alt": "d_w1 through the average has a row of zeros, through the maximum none; their sum."}}

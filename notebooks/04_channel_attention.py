@@ -39,9 +39,9 @@ $$\underbrace{M_c}_{N,C \,\to\, N,C,1,1} = \sigma\left(\underbrace{\text{MLP}(F^
 
 $$\underbrace{F'}_{N,C,H,W} = \underbrace{M_c}_{N,C,1,1} \otimes \underbrace{F}_{N,C,H,W} \tag{7}$$
 
-The sum in the bracket is called $s$, with the shape $(N, C)$, so $M_c = \sigma(s)$. Between (6) and (7) the shape changes: the
-MLP gives $(N, C)$, and the product needs $(N, C, 1, 1)$. No number changes, so backward the gradient simply takes its old shape
-again.
+The sum in the bracket is called $s$, with the shape $(N, C)$, so $M_c = \sigma(s)$. Between (6) and (7) the shape
+changes: the MLP gives $(N, C)$, and the product needs $(N, C, 1, 1)$. No number changes, so backward the gradient simply
+takes its old shape again.
 
 <details><summary>The document's own form</summary>
 
@@ -65,8 +65,8 @@ $e^{s}$:
 
 $$\sigma(s) = \frac{1}{1 + e^{-s}} = \frac{e^{s}}{e^{s} + 1} = 1 - \frac{1}{1 + e^{s}} = 1 - \sigma(-s)$$
 
-**Its slope.** The derivative of one over something is minus the derivative of that something, over its square. Here the something
-is $1 + e^{-s}$, and its derivative is $-e^{-s}$:
+**Its slope.** The derivative of one over something is minus the derivative of that something, over its square. Here the
+something is $1 + e^{-s}$, and its derivative is $-e^{-s}$:
 
 $$\sigma'(s) = \frac{e^{-s}}{(1 + e^{-s})^2} = \frac{1}{1 + e^{-s}} \cdot \frac{e^{-s}}{1 + e^{-s}} = \sigma(s)\,\sigma(-s)
 = \sigma(s)\,(1 - \sigma(s))$$
@@ -83,11 +83,11 @@ assert np.allclose(sigmoid(np.array([np.log(3), -np.log(3)]))[0], [3 / 4, 1 / 4]
 
 # %% [markdown]
 r"""
-What to see: the slope is never more than $\frac14$, and nearly 0 where the gate is nearly shut or nearly open. A gate out there
-is **saturated** (饱和): it hardly learns any more.
+What to see: the slope is never more than $\frac14$, and nearly 0 where the gate is nearly shut or nearly open. A gate out
+there is **saturated** (饱和): it hardly learns any more.
 
-**Overflow.** For $s = -1000$ the formula as it stands computes $e^{1000}$, which is too large for a float: an overflow (溢出),
-and NumPy warns. You have two forms of $\sigma$ above, one with $e^{-s}$ and one with $e^{s}$.
+**Overflow.** For $s = -1000$ the formula as it stands computes $e^{1000}$, which is too large for a float: an overflow
+(溢出), and NumPy warns. You have two forms of $\sigma$ above, one with $e^{-s}$ and one with $e^{s}$.
 
 <details><summary>Which of the two overflows for which sign of s? And how do you get an array that uses the right one for every
 entry, without computing a single exponential that is too large?</summary>
@@ -130,17 +130,17 @@ sum has one term, and the backward is a product entry by entry. That is the diff
 
 $$F'[n,c,i,j] = M_c[n,c]\; F[n,c,i,j]$$
 
-Where does $M_c[n,c]$ occur? In the $HW$ products of its own channel, one for each pixel, with the factor $F[n,c,i,j]$. Each of
-them moves $L$ by its own share, and the shares add up. And $F[n,c,i,j]$, as a factor? In one product, with the factor
-$M_c[n,c]$. So
+Where does $M_c[n,c]$ occur? In the $HW$ products of its own channel, one for each pixel, with the factor $F[n,c,i,j]$.
+Each of them moves $L$ by its own share, and the shares add up. And $F[n,c,i,j]$, as a factor? In one product, with the
+factor $M_c[n,c]$. So
 
 $$dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\; F[n,c,i,j] \qquad
 \text{and, through the product,} \quad M_c[n,c]\; dF'[n,c,i,j]$$
 
 *Forward, broadcasting repeats a number. Backward, the shares of all its copies are added.*
 
-**4.1** For the other stage, $F'' = M_s \otimes F'$ with $M_s$ of shape $(N, 1, H, W)$: over which axis of a `(N, C, H, W)` array do
-you have to sum for $dM_s$? Type its number.
+**4.1** For the other stage, $F'' = M_s \otimes F'$ with $M_s$ of shape $(N, 1, H, W)$: over which axis of a
+`(N, C, H, W)` array do you have to sum for $dM_s$? Type its number.
 """
 
 # %%
@@ -150,8 +150,8 @@ answer("4.1", ...)  # solved: 1
 r"""
 ### Build 10 of 16 · `gate`
 
-One function for both stages: $m$ has the shape $(N, C, 1, 1)$ or $(N, 1, H, W)$, and you find out from the shape which one it is.
-Here `gate` is given the map, so `d_f` is only the part through the product.
+One function for both stages: $m$ has the shape $(N, C, 1, 1)$ or $(N, 1, H, W)$, and you find out from the shape which
+one it is. Here `gate` is given the map, so `d_f` is only the part through the product.
 
 - How can you tell over which axes `m` was repeated?
 - `d_m` must have exactly the shape of `m`. What does `keepdims` do for you?
@@ -173,8 +173,8 @@ $a = \frac{\ln 3}{4} \approx 0.275$, $W_1 = (a, -a)$, and $W_2$ the column $(1, 
 | $z = W_1 x$ | $2a + a = 3a$ | $5a - 4a = a$ |
 | out, (5) | $(3a, -3a)$ | $(a, -a)$ |
 
-The sum is $s = (4a, -4a) = (\ln 3, -\ln 3)$, so $M_c = (\frac34, \frac14)$: three quarters of channel 0 are left, and one quarter
-of channel 1. Now backward. Let the upstream gradient be
+The sum is $s = (4a, -4a) = (\ln 3, -\ln 3)$, so $M_c = (\frac34, \frac14)$: three quarters of channel 0 are left, and one
+quarter of channel 1. Now backward. Let the upstream gradient be
 
 $$dF'[0,0] = \begin{pmatrix} 1 & 3 & 0 \\ 0 & 0 & 0 \end{pmatrix} \qquad
 dF'[0,1] = \begin{pmatrix} 0 & 0 & 0 \\ 4 & 0 & 0 \end{pmatrix}$$
@@ -218,28 +218,29 @@ assert np.array_equal(gate(np.array([3 / 4, 1 / 4]).reshape(1, 2, 1, 1), f)[1](d
 
 # %% [markdown]
 r"""
-What to see: the gate path is there only where the upstream gradient is. The average path puts the same small number on every
-pixel of a channel. The max path puts one larger number on one pixel.
+What to see: the gate path is there only where the upstream gradient is. The average path puts the same small number on
+every pixel of a channel. The max path puts one larger number on one pixel.
 
 ## The way back: three paths
 
-$F$ is used three times, so by the total derivative of chapter [3](03_the_shared_mlp.ipynb) three gradients arrive at it, and they
-add. We call them **paths** (路径): the **gate path** through the product, the **average path** and the **max path** through the two
-poolings.
+$F$ is used three times, so by the total derivative of chapter [3](03_the_shared_mlp.ipynb) three gradients arrive at it,
+and they add. We call them **paths** (路径): the **gate path** through the product, the **average path** and the **max
+path** through the two poolings.
 
 $$\boxed{dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad
 dF = M_c \otimes dF' + dF_{\text{avg}} + dF_{\text{max}}}$$
 
-Where do $dF_{\text{avg}}$ and $dF_{\text{max}}$ come from? Follow the red arrows backward from $dM_c$: through the sigmoid, through
-both calls of the MLP, through each pooling. Everything on the way you have built already.
+Where do $dF_{\text{avg}}$ and $dF_{\text{max}}$ come from? Follow the red arrows backward from $dM_c$: through the
+sigmoid, through both calls of the MLP, through each pooling. Everything on the way you have built already.
 
 $$\boxed{ds = dM_c \odot \sigma'(s) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad
 dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}}}$$
 
 ### Build 11 of 16 · `channel_attention`
 
-Forward: call your own functions in the order of the picture, and keep every `backward` that they return. Backward: call those in
-the opposite order. This is where the rule `out, backward = op(...)` pays off: the function contains no calculus at all.
+Forward: call your own functions in the order of the picture, and keep every `backward` that they return. Backward: call
+those in the opposite order. This is where the rule `out, backward = op(...)` pays off: the function contains no calculus
+at all.
 
 - The MLP is called twice, so it returns two different backwards. Which upstream gradient does each of them get?
 - Before you return: did every use of `f`, and every use of `w1`, contribute?
@@ -252,8 +253,8 @@ check("channel_attention")
 r"""
 ## If you drop a path
 
-Nothing crashes. All shapes are right. The gradients of $W_1$ and $W_2$ are right too, so this block learns as it should. Only
-$dF$ is wrong, and that is what the layers *before* the block learn from. How wrong?
+Nothing crashes. All shapes are right. The gradients of $W_1$ and $W_2$ are right too, so this block learns as it should.
+Only $dF$ is wrong, and that is what the layers *before* the block learn from. How wrong?
 """
 
 # %%
@@ -292,8 +293,8 @@ assert np.sum(spread > 0.5) >= 1
 
 # %% [markdown]
 r"""
-What to see: some channels are open, or shut, for all five pictures; others depend on the picture. Only those that depend on the
-picture are *attention*. A constant gate is just one more weight.
+What to see: some channels are open, or shut, for all five pictures; others depend on the picture. Only those that depend
+on the picture are *attention*. A constant gate is just one more weight.
 
 ## What you built
 

@@ -29,9 +29,10 @@ pictures.one_pixel(avg_s[0, 0], max_s[0, 0], params["spatial.kernel"][0], m_s[0,
 # %% [markdown]
 r"""
 This is how the trained block makes the gate (门控) of **one** pixel (像素). From both pooled maps it takes the window (窗口) of
-$7 \times 7$ pixels around it, multiplies each by its own $7 \times 7$ weights, and adds everything up. The sigmoid of this one
-number is the gate. Then the window moves to the next pixel, with the same weights. That is a **convolution** (卷积), and the
-weights are its **kernel** (卷积核). Red is positive, blue is negative.
+$7 \times 7$ pixels around it, multiplies each by its own $7 \times 7$ weights, and adds everything up. The sigmoid of
+this one number is the gate. Then the window moves to the next pixel, with the same weights. That is a **convolution**
+(卷积), and the weights are its **kernel** (卷积核). Red is positive, blue is negative. Change `place` above and run the cell
+again: what makes a gate shut?
 
 | | |
 |---|---|
@@ -49,8 +50,8 @@ $(N, 2, H, W)$, the average first. The result before the sigmoid is called $u$:
 
 $$u[n,i,j] = \sum_{c=0}^{1} \sum_{a=0}^{k-1} \sum_{b=0}^{k-1} K[c,a,b]\; x_{\text{pad}}[n,c,i+a,j+b] \qquad M_s = \sigma(u)$$
 
-From here on indices start at 0, as in code. $x_{\text{pad}}$ is $x$ with $p = \frac{k-1}{2} = 3$ rows and columns of zeros on
-every side: the **padding** (填充). The window moves by one pixel at a time, so the **stride** (步幅) is 1, and $u$
+From here on indices start at 0, as in code. $x_{\text{pad}}$ is $x$ with $p = \frac{k-1}{2} = 3$ rows and columns of
+zeros on every side: the **padding** (填充). The window moves by one pixel at a time, so the **stride** (步幅) is 1, and $u$
 has $H$ rows and $W$ columns again. There is no **bias** (偏置).
 
 <details><summary>The document's own form</summary>
@@ -99,8 +100,8 @@ assert np.array_equal(u[0, 0], [[4, 0, 0], [7, 4, 0], [0, 5, 1]])
 
 # %% [markdown]
 r"""
-What to see: the window whose top left corner is at $(i,j)$ of the *padded* input makes the entry $(i,j)$ of $u$. Windows overlap,
-so most pixels are in several of them.
+What to see: the window whose top left corner is at $(i,j)$ of the *padded* input makes the entry $(i,j)$ of $u$. Windows
+overlap, so most pixels are in several of them.
 
 ## The order of the concatenation
 
@@ -121,18 +122,20 @@ assert off > 0.2
 r"""
 What to see: the map on the right looks like something that a network might do, and it is wrong.
 
-If you load weights from elsewhere, compare one output with theirs. The authors' weights need two things here: swap the two input
-channels of the kernel, `kernel[:, ::-1]`, *and* fold in the batch norm that their code puts between the convolution and the
-sigmoid. It scales $u$ and adds a number to it, so the kernel must be scaled too, and there is a bias after all. Chapter
-[12](12_cbam_in_pytorch.ipynb) does it.
+If you load weights from elsewhere, compare one output with theirs. The authors' weights need two things here: swap the
+two input channels of the kernel, `kernel[:, ::-1]`, *and* fold in the batch norm that their code puts between the
+convolution and the sigmoid. It scales $u$ and adds a number to it, so the kernel must be scaled too, and there is a bias
+after all. Chapter [12](12_cbam_in_pytorch.ipynb) does it.
 
 ## im2col: every window becomes a column
 
-The formula has six indices, so it could be six loops. They would be slow. Instead, copy every window into one column of a big
-matrix, once; what is left is a single matrix product, and those are fast. The copying is called **im2col**, image to columns.
+The formula has six indices, so it could be six loops. They would be slow. Instead, copy every window into one column of a
+big matrix, once; what is left is a single matrix product, and those are fast. The copying is called **im2col**, image to
+columns.
 
 Here is a picture of $3 \times 4$ pixels, numbered from 1 to 12 so that each number names its place. The kernel has
-$3 \times 3$ entries. The matrix has a row for each place $(a,b)$ in the window and a column for each pixel $(i,j)$ of the result:
+$3 \times 3$ entries. The matrix has a row for each place $(a,b)$ in the window and a column for each pixel $(i,j)$ of the
+result:
 
 $$\text{columns}[(a,b),\, (i,j)] = x_{\text{pad}}[i+a,\, j+b]$$
 """
@@ -146,16 +149,16 @@ assert np.count_nonzero(columns == 7) == 9
 
 # %% [markdown]
 r"""
-What to see: a **column** (red) is one window, read row by row. A **row** (blue, dashed) is the whole picture, shifted: for the
-place $(0,2)$ in the window, every pixel of the result reads the pixel above it and to its right. The pixel 7 (yellow) is in nine
-windows, so it occurs in nine columns.
+What to see: a **column** (red) is one window, read row by row. A **row** (blue, dashed) is the whole picture, shifted:
+for the place $(0,2)$ in the window, every pixel of the result reads the pixel above it and to its right. The pixel 7
+(yellow) is in nine windows, so it occurs in nine columns.
 
 With several channels, the rows of channel 1 come below those of channel 0. The full address is
 
 $$\text{columns}[n,\; (c \cdot k + a) \cdot k + b,\; i \cdot W + j] = x_{\text{pad}}[n, c, i+a, j+b]$$
 
-**5.2** The pixel 7 is at row 1, column 2 of the picture without padding. In the row of the matrix for $(a,b) = (0,2)$, in which
-column, counted from 0, does it appear? Compute it before you look: $i + a = 1 + p$ and $j + b = 2 + p$.
+**5.2** The pixel 7 is at row 1, column 2 of the picture without padding. In the row of the matrix for $(a,b) = (0,2)$, in
+which column, counted from 0, does it appear? Compute it before you look: $i + a = 1 + p$ and $j + b = 2 + p$.
 """
 
 # %%
@@ -186,16 +189,16 @@ check("im2col")
 r"""
 ## One matrix product
 
-Write the kernel as a single row of $2k^2$ entries, in the order $c$, $a$, $b$, in which it is stored anyway. Then the sum over
-$c, a, b$ in the formula *is* the sum in a matrix product, for each sample $n$:
+Write the kernel as a single row of $2k^2$ entries, in the order $c$, $a$, $b$, in which it is stored anyway. Then the sum
+over $c, a, b$ in the formula *is* the sum in a matrix product, for each sample $n$:
 
 $$\underbrace{u[n]}_{1,\,HW} = \underbrace{K}_{1,\,2k^2} \; \underbrace{\text{columns}[n]}_{2k^2,\,HW}$$
 
 ### Build 14 of 16, first half · `conv2d`, forward
 
-`conv2d(x, kernel)`: reshape, multiply, reshape. NumPy's `@` multiplies a matrix with a whole stack of matrices, so you don't need
-a loop over the samples. The kernel may have several output channels, shape $(O, C, k, k)$; with $O = 1$ it is our formula. Return
-`out, None` for now. (Number 13 comes in the next chapter.)
+`conv2d(x, kernel)`: reshape, multiply, reshape. NumPy's `@` multiplies a matrix with a whole stack of matrices, so you
+don't need a loop over the samples. The kernel may have several output channels, shape $(O, C, k, k)$; with $O = 1$ it is
+our formula. Return `out, None` for now. (Number 13 comes in the next chapter.)
 """
 
 # %%
@@ -205,9 +208,10 @@ check("conv2d")
 r"""
 ## What it costs
 
-**Time:** every pixel of the result needs $2k^2 = 98$ multiply-adds (乘加). im2col doesn't save a single one; it only lets NumPy do them
-all at once. **Memory:** every number is copied into up to $k^2 = 49$ windows, so the matrix is 49 times as large as $x$. With
-only two channels that is bearable: for a batch of 32 and $56 \times 56$ pixels in float32, 0.8 MB become 39 MB.
+**Time:** every pixel of the result needs $2k^2 = 98$ multiply-adds (乘加). im2col doesn't save a single one; it only lets
+NumPy do them all at once. **Memory:** every number is copied into up to $k^2 = 49$ windows, so the matrix is 49 times as
+large as $x$. With only two channels that is bearable: for a batch of 32 and $56 \times 56$ pixels in float32, 0.8 MB
+become 39 MB.
 """
 
 # %%

@@ -51,9 +51,9 @@ answer("6.1", ...)  # solved: 11
 
 # %% [markdown]
 r"""
-**The input.** Now look for $x_2$. It occurs in all three lines too, but look at which weight is next to it: $K_2$ in the first
-line, $K_1$ in the second, $K_0$ in the third. The order is **reversed**. In the picture: forward you read along a row,
-$K_0, K_1, K_2$. Backward you read down a column, $K_2, K_1, K_0$.
+**The input.** Now look for $x_2$. It occurs in all three lines too, but look at which weight is next to it: $K_2$ in the
+first line, $K_1$ in the second, $K_0$ in the third. The order is **reversed**. In the picture: forward you read along a
+row, $K_0, K_1, K_2$. Backward you read down a column, $K_2, K_1, K_0$.
 
 $$dx_2 = K_2\, du_0 + K_1\, du_1 + K_0\, du_2 = 1 + 2 + 6 = 9$$
 
@@ -80,8 +80,8 @@ The convolution of chapter 5, in full, and the upstream gradient (上游梯度) 
 
 $$u[n,i,j] = \sum_{c,a,b} K[c,a,b]\; x_{\text{pad}}[n,c,i+a,j+b]$$
 
-**Step 1.** Which outputs does one weight $K[c,a,b]$ move? All of them: the kernel visits every place of every sample. **Step 2.**
-In the sum for $u[n,i,j]$ it occurs once, next to $x_{\text{pad}}[n,c,i+a,j+b]$. **Step 3.** Add up:
+**Step 1.** Which outputs does one weight $K[c,a,b]$ move? All of them: the kernel visits every place of every sample.
+**Step 2.** In the sum for $u[n,i,j]$ it occurs once, next to $x_{\text{pad}}[n,c,i+a,j+b]$. **Step 3.** Add up:
 
 $$dK[c,a,b] = \sum_{n,i,j} du[n,i,j]\; x_{\text{pad}}[n,c,i+a,j+b]$$
 
@@ -98,8 +98,8 @@ assert d_kernel[0, 0, 0, 2] == np.sum(np.pad(x, 1)[0:3, 2:6] * d_u)
 
 # %% [markdown]
 r"""
-What to see: $K[0,2]$ always reads the pixel above and to the right. So its gradient is the whole picture, shifted by that much,
-times $du$, added up. Every weight has its own shift.
+What to see: $K[0,2]$ always reads the pixel above and to the right. So its gradient is the whole picture, shifted by that
+much, times $du$, added up. Every weight has its own shift.
 
 <details><summary>You have seen that shifted picture before. Where? And how do you get all of dK as one matrix product for each
 sample?</summary>
@@ -113,9 +113,9 @@ $du[n]$ as one row of $HW$ numbers, and transpose the other one. Then add over t
 Go back through $u = K\,\text{columns}$ first. The entry $\text{columns}[(c,a,b),(i,j)]$ occurs once, in $u[i,j]$, next to
 $K[c,a,b]$. So its gradient is $K[c,a,b]\; du[n,i,j]$.
 
-Then go back through `im2col`. It only **copies**: each pixel, into every window that contains it. When a number has several copies,
-each copy moves the loss, and the shares add up. So every column has to be *added* back into the window that it came from. That is
-`col2im`:
+Then go back through `im2col`. It only **copies**: each pixel, into every window that contains it. When a number has
+several copies, each copy moves the loss, and the shares add up. So every column has to be *added* back into the window
+that it came from. That is `col2im`:
 
 $$dx_{\text{pad}}[n,c,i+a,j+b] \mathrel{+}= d\text{columns}[n,(c,a,b),(i,j)] \qquad \text{for all } c,a,b,i,j$$
 
@@ -130,16 +130,16 @@ assert added_up[1, 1] == 3 + 6 + 1 + 4 == 14
 
 # %% [markdown]
 r"""
-What to see: the pixel in the middle is in all four windows and collects four numbers, $3 + 6 + 1 + 4 = 14$. A corner is in one
-window and collects one.
+What to see: the pixel in the middle is in all four windows and collects four numbers, $3 + 6 + 1 + 4 = 14$. A corner is
+in one window and collects one.
 
-**The padding is cut off at the end.** $dx_{\text{pad}}$ has entries for the zeros around the picture too. Nobody asks how the
-loss would change if those zeros changed, so only the middle is left: $dx[n,c,i,j] = dx_{\text{pad}}[n,c,i+p,j+p]$.
+**The padding is cut off at the end.** $dx_{\text{pad}}$ has entries for the zeros around the picture too. Nobody asks how
+the loss would change if those zeros changed, so only the middle is left: $dx[n,c,i,j] = dx_{\text{pad}}[n,c,i+p,j+p]$.
 
 ### Build 13 of 16 · `col2im`
 
-`col2im(columns, shape, k)` is the mirror image of your `im2col`. If that one copies slices *out of* the padded picture, this one adds
-them *into* it.
+`col2im(columns, shape, k)` is the mirror image of your `im2col`. If that one copies slices *out of* the padded picture,
+this one adds them *into* it.
 
 - Why is `+=` on a slice safe here? (For a fixed $(a,b)$, can two pixels $(i,j)$ hit the same target?)
 - Which part of the padded picture do you return?
@@ -156,8 +156,8 @@ Write $\langle x, y \rangle = \sum x \odot y$ for the sum of all products of ent
 
 $$\langle A x,\, y \rangle = \langle x,\, A^{\top} y \rangle$$
 
-im2col is linear (线性), so it is a matrix, too large to write down, and col2im is its transpose. Two operations with this property
-are called **adjoint** (伴随), and you can test it with random numbers:
+im2col is linear (线性), so it is a matrix, too large to write down, and col2im is its transpose. Two operations with this
+property are called **adjoint** (伴随), and you can test it with random numbers:
 """
 
 # %%
@@ -190,15 +190,15 @@ assert back_and_forth[1, 1] == 9
 r"""
 ## The input, backward, second way: collect
 
-Now ask from the other end. Take **one pixel** $x_{\text{pad}}[n,c,i,j]$ and collect everything that it gets. Which output reads it
-next to $K[c,a,b]$? The one at $(i-a,\; j-b)$, because that output reads at $(i-a+a,\; j-b+b) = (i,j)$. So
+Now ask from the other end. Take **one pixel** $x_{\text{pad}}[n,c,i,j]$ and collect everything that it gets. Which output
+reads it next to $K[c,a,b]$? The one at $(i-a,\; j-b)$, because that output reads at $(i-a+a,\; j-b+b) = (i,j)$. So
 
 $$\boxed{dK[c,a,b] = \sum_{n,i,j} du[n,i,j]\; x_{\text{pad}}[n,c,i+a,j+b] \qquad
 dx_{\text{pad}}[n,c,i,j] = \sum_{a,b} K[c,a,b]\; du[n,i-a,j-b]}$$
 
-Where $i-a$ or $j-b$ is outside $du$, there is no such window, and the term is 0. Compare the signs. Forward, one step further in $K$
-is one step further in $x$. Backward, one step further in $K$ is one step **back** in $du$. The minus flips (翻转) the kernel, in both
-directions.
+Where $i-a$ or $j-b$ is outside $du$, there is no such window, and the term is 0. Compare the signs. Forward, one step
+further in $K$ is one step further in $x$. Backward, one step further in $K$ is one step **back** in $du$. The minus flips
+(翻转) the kernel, in both directions.
 """
 
 # %% mystnb={"image": {"alt": "A kernel numbered 1 to 9; the nine outputs around a pixel used 9 to 1 for it."}}
@@ -209,8 +209,9 @@ assert np.array_equal(met, numbered[::-1, ::-1])
 
 # %% [markdown]
 r"""
-What to see: in the window of $u[0,0]$ the yellow pixel is at the bottom right, so it meets the last weight, 9. In the window of
-$u[2,2]$ it is at the top left and meets the first one, 1. Seen from the pixel, the kernel is turned by half a turn.
+What to see: in the window of $u[0,0]$ the yellow pixel is at the bottom right, so it meets the last weight, 9. In the
+window of $u[2,2]$ it is at the top left and meets the first one, 1. Seen from the pixel, the kernel is turned by half a
+turn.
 
 Both ways are the same sum. col2im walks over the windows and **hands out**; the flipped kernel walks over the pixels and
 **collects**. This second way is itself a convolution, of $du$ with $k-1$ zeros around it, with the flipped kernel.
@@ -276,8 +277,8 @@ pictures_a.branch("F'", "M_s", "F''", ("average (8)", "maximum (9)", "concat,\nc
 
 # %% [markdown]
 r"""
-Compare it with the picture of chapter [4](04_channel_attention.ipynb). The shared MLP has become a convolution, and everything else has
-stayed. $F'$ is used three times, so three paths come back, and they add:
+Compare it with the picture of chapter [4](04_channel_attention.ipynb). The shared MLP has become a convolution, and
+everything else has stayed. $F'$ is used three times, so three paths come back, and they add:
 
 $$\boxed{dM_s[n,i,j] = \sum_{c} dF''[n,c,i,j]\, F'[n,c,i,j] \qquad
 dF' = M_s \otimes dF'' + dF'_{\text{avg}} + dF'_{\text{max}}}$$
@@ -291,8 +292,8 @@ channel 1 to the maximum. Cut where you glued.
 
 ### Build 15 of 16 · `spatial_attention`
 
-Call your own functions forward and keep their backwards; then call those in the opposite order. Which order does the concatenation
-have?
+Call your own functions forward and keep their backwards; then call those in the opposite order. Which order does the
+concatenation have?
 """
 
 # %%
@@ -318,7 +319,8 @@ assert np.allclose(gate(m_s, f1)[1](d_f2)[0], np.sum(d_f2 * f1, axis=1, keepdims
 r"""
 ## What you built
 
-The backward of a convolution in both directions, and the second half of CBAM. Fifteen of 16: the last one puts the halves together.
+The backward of a convolution in both directions, and the second half of CBAM. Fifteen of 16: the last one puts the halves
+together.
 
 **Next:** [7. The whole backward pass](07_the_whole_backward.ipynb) · **The code:** [conv.py](../cbam_np/ops/conv.py),
 [spatial.py](../cbam_np/attention/spatial.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)
