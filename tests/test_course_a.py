@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import cbam_np as cb
+from cbam_np import nets
 from cbam_np.course import answers_a, learned_maps
 from cbam_np.course.paths import paths_to_f
 
@@ -38,6 +39,38 @@ WRONG: dict[str, list[Any]] = {
     "6.1": [-3, 3, 7],
     "6.2": [9, 3, -3],
 }
+
+
+BUILT = {
+    "01": ["slopes", "largest_error"],
+    "02": ["avg_pool_over_space", "max_pool_over_space", "avg_pool_over_channels", "max_pool_over_channels"],
+    "03": ["relu", "mlp"],
+    "04": ["sigmoid", "gate", "channel_attention"],
+    "05": ["im2col", "conv2d"],
+    "06": ["col2im", "conv2d", "spatial_attention"],
+}
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+@each_chapter
+def test_a_chapter_opens_with_a_question_and_closes_with_what_was_built(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert re.search(r'\A# %% \[markdown\]\nr"""\n# \d\. .+ · .+\n\n> \*\*.+\?\*\*\n"""\n', text)
+    for row in ("Time", "You need", "You build"):
+        assert text.count(f"\n| **{row}** | ") == 1
+    assert text.count("\n## What you built\n") == 1
+    assert len(text.splitlines()) <= 400
+
+
+@each_chapter
+def test_a_chapter_asks_for_its_functions_and_does_not_show_them(path: Path) -> None:
+    text = path.read_text("utf-8")
+    asked = BUILT.get(path.name[:2], ["relu"])  # chapter 0 shows what check says
+    assert re.findall(r'^check\("(\w+)"\)$', text, re.M) == asked
+    announced = text.count("\n### Build ") + 2 * text.count("\n### Builds ")
+    assert announced == len(BUILT.get(path.name[:2], []))
+    assert not re.search(rf"^ *def ({'|'.join(sum(BUILT.values(), ['cbam']))})\(", text, re.M) or path.name[:2] == "00"
+    assert "inspect" not in text
 
 
 def function(number: str) -> Any:
@@ -82,6 +115,16 @@ def test_the_recorded_block_makes_the_recorded_maps() -> None:
     assert np.abs(maps["spatial"][:, 0] - data["maps"][-1] / 255).max() < 0.02  # f was stored as float16
     assert data["maps"].shape == (len(data["step"]), 5, 12, 12)
     assert np.all(np.abs(data["maps"][0] / 255 - 0.5) < 0.03)
+
+
+def test_the_features_are_those_that_the_block_gets() -> None:
+    net = nets.resnet(8, "cbam", classes=10, channels=1, reduction=4, seed=0).eval()
+    x = np.random.default_rng(0).normal(size=(2, 1, 24, 24)).astype(np.float32)
+    net(x)
+    f = learned_maps.features(net, x)
+    m_c, _ = cb.channel_map(f, {name: net.params[f"layer2.0.cbam.{name}"] for name in ("channel.w1", "channel.w2")})
+    assert f.shape == (2, 32, 12, 12)
+    assert np.allclose(m_c, net.maps["layer2.0"]["channel"], atol=1e-6)
 
 
 def test_the_moving_picture_is_small_and_moves() -> None:

@@ -3,6 +3,8 @@
     python -m cbam_np.course.learned_maps       trains (about three minutes) and writes both files anew
 
 `learned_maps.npz` holds the numbers, `learned_maps.gif` the picture that is drawn from them. Needs the extra "train".
+A training repeats itself to the last bit on one machine only: with another BLAS the maps will be different ones, and
+some end up open almost everywhere.
 """
 
 from base64 import b64encode
