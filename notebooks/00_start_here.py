@@ -28,7 +28,7 @@ Each of these five pictures holds one handwritten digit, among scraps of other d
 
 Look at the middle row. It is a map of **gates** (门控): one number between 0 (dark, shut) and 1 (yellow, open) for
 every place. The network computes this map from the picture, and multiplies it onto what it sees. At the start all
-gates are about one half. After 752 steps they are open on the digit and mostly shut on the scraps. The bottom row shows
+gates are about one half. After 752 steps they are open on the digit, and shut or half shut around it. The bottom row shows
 what gets through. This is called **attention** (注意力).
 
 The block that does it is **CBAM**, the Convolutional Block Attention Module. It computes two such maps: one says
@@ -39,7 +39,7 @@ How good is the map? Here is its mean gate on the digit's ink, and elsewhere, ov
 trained on.
 """
 
-# %% mystnb={"image": {"alt": "A map at four moments of the training; the gates on the digit rise and part from the others."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A map at four moments of the training; the gates on the digit rise and part from the others."}}
 pictures_a.learning(learned, scene=1)
 before, after = 0, -1
 for name, t in (("before", before), ("after", after)):
@@ -57,7 +57,8 @@ assert learned["accuracy"][after] > 0.9
 # %% [markdown]
 r"""
 On the digit the gates are nearly open, elsewhere they average a little more than one half. A word of caution: this is
-one network, and one run. In other runs the gates stay open almost everywhere, and the network reads about as well.
+one network, and one run. In another run, with a higher learning rate, the gates ended up open almost everywhere, and the
+network read nearly as well.
 Whether attention *helps* is a different question, and chapter 11 has what was measured.
 
 | | |
