@@ -12,7 +12,7 @@ import numpy as np
 import cbam_np as cb
 from cbam_np.course import answer, check, pictures_a
 from cbam_np.course.learned_maps import numbers
-from cbam_np.course.paths import paths_to_f
+from cbam_np.course.paths import channel_parts
 from cbam_np.ops import gate, sigmoid
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
@@ -198,28 +198,28 @@ r"""
 </details>
 """
 
-# %% mystnb={"image": {"alt": "d_f is the sum of the gate path, the constant average path and the one-pixel max path."}}
+# %% mystnb={"image": {"alt": "d_f is the sum of the gate path, the constant average path and the one-pixel maximum path."}}
 f = np.array([[[[1.0, 5.0, 2.0], [0.0, 3.0, 1.0]], [[-2.0, 0.0, -1.0], [-4.0, -3.0, 4.0]]]])
 d_f1 = np.array([[[[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]]])
 a = np.log(3) / 4
 w1, w2 = np.array([[a, -a]]), np.array([[1.0], [-1.0]])
 f1, backward = cb.channel_attention(f, {"channel.w1": w1, "channel.w2": w2})
 d_f, grads = backward(d_f1)
-paths = paths_to_f(f, w1, w2, d_f1)
-pictures_a.sum_of_paths({name: path[0] for name, path in paths.items()})
+paths = channel_parts(d_f1, f, w1, w2)
+pictures_a.sum_of_paths({f"{name} path": path[0] for name, path in paths.items()})
 assert np.allclose(f1[0, 0], f[0, 0] * 3 / 4)
 assert np.allclose(f1[0, 1], f[0, 1] / 4)
 assert np.allclose(grads["channel.w1"], [[42, 18]])
 assert np.allclose(grads["channel.w2"], [[12 * a], [-12 * a]])
-assert np.allclose(paths["average path"][0], np.array([a, -a])[:, None, None])
-assert np.isclose(paths["max path"][0, 0, 0, 1], 6 * a)
+assert np.allclose(paths["average"][0], np.array([a, -a])[:, None, None])
+assert np.isclose(paths["maximum"][0, 0, 0, 1], 6 * a)
 assert np.allclose(sum(paths.values()), d_f)
 assert np.array_equal(gate(np.array([3 / 4, 1 / 4]).reshape(1, 2, 1, 1), f)[1](d_f1)[0].ravel(), [16, -16])
 
 # %% [markdown]
 r"""
 What to see: the gate path is there only where the upstream gradient is. The average path puts the same small number on
-every pixel of a channel. The max path puts one larger number on one pixel.
+every pixel of a channel. The maximum path puts one larger number on one pixel.
 
 ## The way back: three paths
 
@@ -261,12 +261,12 @@ Only $dF$ is wrong, and that is what the layers *before* the block learn from. H
 rng = np.random.default_rng(1)
 f, d_f1 = rng.normal(size=(2, 3, 8, 5, 4))
 w1, w2 = (cb.CBAM(8, reduction=4, dtype="float64", seed=1).params[name] for name in ("channel.w1", "channel.w2"))
-paths = paths_to_f(f, w1, w2, d_f1)
+paths = channel_parts(d_f1, f, w1, w2)
 d_f = sum(paths.values())
 wrong_by = {name: np.linalg.norm(path) / np.linalg.norm(d_f) for name, path in paths.items()}
 for name, share in wrong_by.items():
-    print(f"without the {name:13} d_f is wrong by {share:.0%}")
-assert wrong_by["average path"] < 0.1 < wrong_by["gate path"]
+    print(f"without the {name:7} path d_f is wrong by {share:.0%}")
+assert wrong_by["average"] < 0.1 < wrong_by["gate"]
 
 # %% [markdown]
 r"""

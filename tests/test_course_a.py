@@ -14,7 +14,7 @@ from PIL import Image
 import cbam_np as cb
 from cbam_np import nets
 from cbam_np.course import answers_a, learned_maps
-from cbam_np.course.paths import paths_to_f
+from cbam_np.course.paths import channel_parts, spatial_parts
 
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("0[0-6]_*.py"))
 SOLVED = {
@@ -143,9 +143,11 @@ def test_the_picture_is_drawn_from_the_numbers() -> None:
 
 def test_the_paths_add_up() -> None:
     rng = np.random.default_rng(0)
-    f, d_f1 = rng.normal(size=(2, 2, 6, 3, 4))
+    f, d_out = rng.normal(size=(2, 2, 6, 3, 4))
     params = cb.CBAM(6, reduction=2, dtype="float64", seed=0).params
-    paths = paths_to_f(f, params["channel.w1"], params["channel.w2"], d_f1)
-    d_f, _ = cb.channel_attention(f, params)[1](d_f1)
-    assert np.allclose(sum(paths.values()), d_f, rtol=1e-12)
-    assert all(np.abs(path).max() > 1e-3 for path in paths.values())
+    of_channels = channel_parts(d_out, f, params["channel.w1"], params["channel.w2"])
+    of_places = spatial_parts(d_out, f, params["spatial.kernel"])
+    for paths, op in ((of_channels, cb.channel_attention), (of_places, cb.spatial_attention)):
+        d_f, _ = op(f, params)[1](d_out)
+        assert np.allclose(sum(paths.values()), d_f, rtol=1e-12)
+        assert all(np.abs(path).max() > 1e-3 for path in paths.values())

@@ -370,7 +370,7 @@ def branch(features: str, gates: str, out: str, steps: tuple[str, str, str, str]
         arrow(ax, end, start, RED, aside=0.09)
     for x, y, text in (
         (1.75, 2.68, "average path"),
-        (1.7, 1.38, "max path"),
+        (1.7, 1.38, "maximum path"),
         (4.8, 0.08, "gate path"),
         (6.15, 2.05, f"${slope}$"),
         (7.75, 2.05, f"$d{gates}$"),
