@@ -117,7 +117,11 @@ class _Judge:
         try:
             self.judge_results()
         except WrongError as wrong:
-            seen = self.looked_at() if wrong.state == WRONG and not wrong.finding.named else None
+            try:
+                numbers = wrong.finding.head.startswith("forward: ") or " changes " in wrong.finding.head
+                seen = self.looked_at() if numbers and self.exercise.cases else None
+            except WrongError:
+                seen = None
             if seen:
                 found = replace(wrong.finding, lines=wrong.finding.lines + seen.lines, hints=seen.hints, named=seen.named)
                 raise WrongError(found) from wrong
@@ -308,9 +312,16 @@ class _Judge:
         count = len(gradients) if isinstance(gradients, tuple) else 1
         if count != len(names):
             kind = f"a tuple of {count}" if isinstance(gradients, tuple) else _kind(gradients)
+            given = gradients if isinstance(gradients, tuple) else (gradients,)
+            nested = any(isinstance(gradient, tuple) for gradient in given)
+            hint = "One gradient for each input of the function, in the same order."
+            if nested:
+                hint = "One of them is a tuple itself. (*a, b) makes one tuple of both."
+            elif isinstance(gradients, np.ndarray) and len(names) > 1:
+                hint = f"The function has {len(names)} inputs. Which gradients are missing?"
             raise _wrong(
-                "backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind,
-                "One gradient for each input of the function, in the same order.", "wrong number of gradients",
+                "backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind, hint,
+                "a tuple in the tuple" if nested else "wrong number of gradients",
             )
         return gradients if isinstance(gradients, tuple) else (gradients,)
 
@@ -366,12 +377,17 @@ class _Judge:
         head = f"{during}: {' and '.join([name, *others])} {'are' if others else 'is'} wrong"
         i = wrong[0]
         if not _is_numeric(got[i]):
-            raise _wrong(during, f"{name} as a NumPy array", _kind(got[i]), "What should this result be?", _kind(got[i]))
+            hint = "Is the line with return missing?" if got[i] is None else "Is every entry there, in one array?"
+            named = "return is missing" if got[i] is None else _kind(got[i])
+            raise _wrong(during, f"{name} as a NumPy array", _kind(got[i]), hint, named)
         arrays = [np.asarray(x) for x in got]
         if arrays[i].shape != expected[i].shape:
             case = runs[i].case
             lines += [("expected", f"{name} of shape {case.shape(expected[i].shape)}"), ("got", f"shape {case.shape(arrays[i].shape)}")]
             said += [facts.shape(name, arrays[i], expected[i], case)]
+            right = next((run.case for j, run in enumerate(runs) if j not in wrong), None)
+            if right:
+                said += [f"right for {_sizes(right)}, wrong for {_sizes(case)}"]
         elif arrays[i].dtype != np.float64 and self.is_right(arrays[i].astype(np.float64), expected[i], 1e-4 if arrays[i].dtype.kind == "f" else 0.3):
             raise _wrong(
                 during, f"{name} in float64, as the inputs are", str(arrays[i].dtype),
@@ -387,6 +403,9 @@ class _Judge:
         lines += [("note", text) for text in said]
         named = mistake.what if mistake else (said[0] if said else "")
         hints = self.stages(name)
+        if said and not mistake:
+            asked = self.exercise.hints.get("warning", ()) if "nan" in said[0] else ()
+            hints = (*(asked or filter(None, [facts.question(said[0], name)])), *hints)
         if mistake:
             all_of_it = [name, *others] if self.explains_all(runs, mistake) else [name]
             first = f"Your {' and '.join(all_of_it)} {'are' if len(all_of_it) > 1 else 'is'} exactly what you get {mistake.what}."
@@ -489,6 +508,8 @@ class _Judge:
     def explains(self, runs: list[Run], mistake: Mistake, index: int) -> bool:
         tolerance = self.exercise.tolerance
         pairs = [(run.results[index], results_of(self.exercise, mistake, i)) for i, run in enumerate(runs)]
+        if index and not self.explains(runs, mistake, 0):  # another mistake, that happens to have the same gradient
+            return False
         if pairs[0][1] is None:  # it stops with an error where all sizes differ; in small cases it may
             return False
         return all(

@@ -113,7 +113,7 @@ def report(verdict: Verdict, done: int, stage: int) -> str:
     rows += [(f"hint {i + 1}", text) for i, text in enumerate(finding.hints[:stage])]
     lines += _rows(rows)
     if stage < len(finding.hints):
-        lines.append(f'  (one more hint: check("{name}", hint={stage + 1}))')
+        lines.append(f'  for more: check("{name}", hint={stage + 1})')
     return "\n".join(lines)
 
 
