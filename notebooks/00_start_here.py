@@ -84,7 +84,7 @@ you watch *its* maps learn.
 | 5 | [The 7×7 convolution](05_the_convolution.ipynb) · 7×7 卷积 | 40 min | im2col, the convolution forward |
 | 6 | [Its gradient](06_its_gradient.ipynb) · 卷积的梯度 | 60 min | col2im, its backward, spatial attention |
 | 7 | [The whole backward pass](07_the_whole_backward.ipynb) · 完整的反向传播 | 40 min | **your CBAM** |
-| 8 | [How to check a gradient](08_checking_a_gradient.ipynb) · 如何检验梯度 | | |
+| 8 | [Checking a gradient](08_checking_a_gradient.ipynb) · 梯度检查 | | |
 | 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | 60 min | |
 | 10 | [Training](10_training.ipynb) · 训练 | 40 min | a network with your block in it |
 | 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | | |
