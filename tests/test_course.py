@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,9 +204,7 @@ def max_pool_in_loops(f: Any) -> Any:
 
 def im2col_with_a_view(x: Any, k: int) -> Any:
     p = k // 2
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))), (k, k), axis=(2, 3)
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))), (k, k), axis=(2, 3))
     return windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), -1, x.shape[2] * x.shape[3])
 
 
@@ -270,8 +269,13 @@ SAID = {
         "channel_attention",
         "def channel_attention(f, w1, w2):\n"
         "    m_c = sigmoid(mlp(f.mean(axis=(2, 3)), w1, w2)[0])[0]\n    return m_c * f, None",
-        ["forward stops with an error", "in line 5: return m_c * f, None", "m_c has the shape (N, C)"]
-        + ["(N, C) against (N, C, H, W): lined up from the right, N meets H and C meets W", "Which axes is (N, C) missing"],
+        [
+            "forward stops with an error",
+            "in line 5: return m_c * f, None",
+            "m_c has the shape (N, C)",
+            "(N, C) against (N, C, H, W): lined up from the right, N meets H and C meets W",
+            "Which axes is (N, C) missing",
+        ],
     ),
     "a factor not transposed": (
         "mlp",
@@ -424,15 +428,16 @@ SAID = {
     ),
     "the seed not used": (
         "largest_error",
-        "def largest_error(op, *inputs, seed=0):\n    out, backward = op(*inputs)\n    d = np.random.normal(size=out.shape)\n"
-        "    g = backward(d)\n    g = g if isinstance(g, tuple) else (g,)\n"
+        "def largest_error(op, *inputs, seed=0):\n    out, backward = op(*inputs)\n"
+        "    d = np.random.normal(size=out.shape)\n    g = backward(d)\n    g = g if isinstance(g, tuple) else (g,)\n"
         "    return max(abs(g[i] - slopes(op, inputs, i, d)).max() for i in range(len(g)))",
         ["two calls with the same seed give two results"],
     ),
     "a fact without a name: a factor": (
         "avg_pool_over_space",
         "def avg_pool_over_space(f):\n    N, C, H, W = f.shape\n    def backward(d):\n"
-        "        return np.broadcast_to(d[:, :, None, None] / (C * H), f.shape)\n    return f.mean(axis=(2, 3)), backward",
+        "        return np.broadcast_to(d[:, :, None, None] / (C * H), f.shape)\n"
+        "    return f.mean(axis=(2, 3)), backward",
         ["your d_f is W/C times the expected one, at every entry"],
     ),
     "a fact without a name: places": (
@@ -455,10 +460,8 @@ def test_what_is_said(what: str, tmp_path: Path) -> None:
 def test_a_loop_without_end_is_stopped_even_if_every_exception_is_caught() -> None:
     def endless(x: Any) -> Any:
         while True:
-            try:
+            with suppress(Exception):
                 x = x + 0
-            except Exception:
-                pass
 
     verdict = judge(EXERCISES["relu"], endless, seconds=0.2)
     assert (verdict.state, verdict.finding.head) == (WRONG, "not finished after 0.2 seconds")
@@ -544,7 +547,10 @@ def test_a_function_that_waits_for_another_is_right_by_itself(mine: Path) -> Non
         (None, "there is no file"),
         ("def relu(x)\n    return x", "not valid Python: line 1: def relu(x) SyntaxError: expected ':'"),
         ("def relu(x):\nreturn x", "IndentationError"),
-        ("import numpy as np\nx = np.zeros(3)[7]\n", "stops while it is loaded in line 2: x = np.zeros(3)[7] IndexError"),
+        (
+            "import numpy as np\nx = np.zeros(3)[7]\n",
+            "stops while it is loaded in line 2: x = np.zeros(3)[7] IndexError",
+        ),
         ("import no_such_module\n", "ModuleNotFoundError"),
         (b"\xff\xfe", "not a text in UTF-8"),
         ("", "there is no function relu in the file"),
@@ -629,8 +635,8 @@ def test_short_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 # --- the block in a network -----------------------------------------------------------------------------------------
 
 
-def small_network(attention: str = "cbam") -> nets.Network:
-    options = {"reduction": 2} if attention == "cbam" else {}
+def small_network(attention: str = "cbam") -> Any:
+    options: dict[str, Any] = {"reduction": 2} if attention == "cbam" else {}
     return nets.resnet(8, attention=attention, channels=1, classes=3, width=4, dtype="float64", **options)
 
 

@@ -1,6 +1,6 @@
 """Answers as people type them, in tests/answers/: read, and judged as `check` would.
 
-    python tests/typed_answers.py [FILE ...]       prints what was done and what the checker says, to be read side by side
+    python tests/typed_answers.py [FILE ...]       prints what was done and what the checker says, side by side
 
 A file holds attempts: functions with the name of the learner's function, two underscores and a number, each under a
 comment that says in plain words what was done wrong, or "right". The other functions are there, and right.

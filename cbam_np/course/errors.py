@@ -4,6 +4,7 @@ import ast
 import linecache
 import re
 from collections.abc import Iterator
+from math import prod
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -77,7 +78,9 @@ def _values(segment: str, frame: FrameType) -> dict[str, Any]:
         operands = [tree.left, tree.right]
     elif isinstance(tree, ast.Call):
         operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]
-        operands = [o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])]
+        operands = [
+            o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])
+        ]
     elif isinstance(tree, (ast.Subscript, ast.Attribute)):
         operands = [tree.value]
     found = {}
@@ -116,8 +119,8 @@ def _explained(
     if match := MATMUL.search(message):
         return _matmul(facts, match, case, arrays)
     if match := RESHAPE.search(message):
-        want = _shape(match[2])
-        return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(want)}, which has {np.prod(want)}"], (
+        wanted = _shape(match[2])
+        return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(wanted)} of {prod(wanted)}"], (
             "How many entries has the array at this place, and which axes are they? Is every axis in the new shape?",
         )
     if "setting an array element with a sequence" in message:
@@ -126,8 +129,8 @@ def _explained(
         return facts, ("`if` needs one answer, and an array has many. np.where chooses for each entry.",)
     if "cannot be interpreted as an integer" in message:
         return facts, (
-            "Here one whole number is expected, not a tuple. argmax, for example, takes one axis: reshape two axes into one "
-            "first.",
+            "Here one whole number is expected, not a tuple. argmax, for example, takes one axis: reshape two into "
+            "one first.",
         )
     if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
         return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
@@ -159,7 +162,9 @@ def _explained(
         return facts, ("Count: how many things come back here, and how many names stand on the left?",)
     handed = next((t for t, v in values.items() if isinstance(v, (tuple, list))), "")
     if "missing" in message and "positional argument" in message and handed:
-        return facts, (f"{handed} holds several things and counts as one argument. What does the star in f(*{handed}) do?",)
+        return facts, (
+            f"{handed} holds several things and counts as one argument. What does the star in f(*{handed}) do?",
+        )
     if "positional argument" in message or "keyword argument" in message:
         return facts, ("Compare the call with the first line of the function that is called.",)
     if "inhomogeneous" in message or "sequence" in message or "dimensions" in message or "same shape" in message:
@@ -167,9 +172,7 @@ def _explained(
     return facts, ()
 
 
-def _broadcast(
-    facts: list[str], shapes: list[tuple[int, ...]], case: Case
-) -> tuple[list[str], tuple[str, ...]]:
+def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> tuple[list[str], tuple[str, ...]]:
     """Two shapes that don't go together, lined up from the right as NumPy does it."""
     a, b = shapes
     first, second = case.shape(a), case.shape(b)
@@ -178,7 +181,7 @@ def _broadcast(
     facts = [*facts, f"{first} against {second}: lined up from the right, {pairs}"]
     if len(a) == len(b):
         return facts, (
-            f"Axis by axis both must have the same length, or one of them 1. What shapes should {first} and {second} have?",
+            f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
         )
     short = first if len(a) < len(b) else second
     return facts, (

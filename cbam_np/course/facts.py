@@ -9,7 +9,26 @@ import numpy as np
 from cbam_np.course.exercise import Case
 
 Arrays = Sequence[np.ndarray]
-PRODUCTS = ("N", "C", "H", "W", "H·W", "C·H·W", "N·H·W", "N·C", "N·C·H·W", "C·H", "C·W", "N·H", "N·W", "hidden", "k", "k·k", "C·k·k", "N·hidden")
+PRODUCTS = (
+    "N",
+    "C",
+    "H",
+    "W",
+    "H·W",
+    "C·H·W",
+    "N·H·W",
+    "N·C",
+    "N·C·H·W",
+    "C·H",
+    "C·W",
+    "N·H",
+    "N·W",
+    "hidden",
+    "k",
+    "k·k",
+    "C·k·k",
+    "N·hidden",
+)
 CONSTANTS = {-1.0: "-1", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2", 4.0: "4", 0.25: "1/4", 3.0: "3"}
 
 
@@ -81,7 +100,9 @@ def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
         for word, total in (("summed", np.sum), ("averaged", np.mean)):
             for keep in (False, True):
                 reduced = total(got, axis=axes, keepdims=keep)
-                if same(reduced, expected) or (reduced.size == expected.size and same(reduced.reshape(expected.shape), expected)):
+                if same(reduced, expected) or (
+                    reduced.size == expected.size and same(reduced.reshape(expected.shape), expected)
+                ):
                     return f"{word} over {axis_names(got.shape, axes, case)}, your {name} would be right"
     for axes in subsets(expected.ndim):
         for word, total in (("summed", np.sum), ("averaged", np.mean)):
@@ -107,7 +128,8 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
         if all(shape[axis] > 1 for axis in axes):
             for word, total in (("summed", np.sum), ("averaged", np.mean)):
                 if same(got, np.broadcast_to(total(expected, axis=axes, keepdims=True), shape)):
-                    yield f"your {name} is the expected one {word} over {axis_names(shape, axes, case)}, the same everywhere"
+                    names = axis_names(shape, axes, case)
+                    yield f"your {name} is the expected one {word} over {names}, the same everywhere"
                     return
     for axis in range(expected.ndim):
         if shape[axis] > 1:
@@ -126,11 +148,24 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 
 
 HINTS = (  # a question for each kind of fact, by how it begins or what is in it
-    ("the numbers in your", "The numbers are right, the shape isn't. keepdims=True, None in an index, a reshape, a sum: which of these is missing, or too much?"),
-    ("broadcast from", "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them."),
+    (
+        "the numbers in your",
+        "The numbers are right, the shape isn't. keepdims=True, None in an index, a reshape, a sum: which of these is "
+        "missing, or too much?",
+    ),
+    (
+        "broadcast from",
+        "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them.",
+    ),
     ("transposed", "Which factor has to be transposed, so that the axes come out in this order?"),
-    ("your {} is the expected one summed", "Which axes are left in the shape that the stub gives? Those are not summed over."),
-    ("your {} is the expected one averaged", "Which axes are left in the shape that the stub gives? Over those there is no average."),
+    (
+        "your {} is the expected one summed",
+        "Which axes are left in the shape that the stub gives? Those are not summed over.",
+    ),
+    (
+        "your {} is the expected one averaged",
+        "Which axes are left in the shape that the stub gives? Over those there is no average.",
+    ),
     ("your {} is the expected one with its axes", "Which index counts rows, and which columns?"),
     ("summed over", "Where is one entry used many times? The gradients of many uses are added."),
     ("averaged over", "Which axes are left in the shape that the stub gives?"),
@@ -138,8 +173,14 @@ HINTS = (  # a question for each kind of fact, by how it begins or what is in it
     ("times the expected", "Where does this factor come from, or where did it get lost?"),
     ("same for every d_out", "Where does d_out enter? The chain rule multiplies the slope with it."),
     ("zero everywhere", "Is the result ever written to? Is what you move, or what you add, what is used in the end?"),
-    ("entries that are nan", "nan comes from 0/0, inf/inf, inf - inf and 0 · inf. For which inputs does one of these happen?"),
-    ("at index", "Is something done for one index only? In a loop, is it overwritten each time, or returned too early?"),
+    (
+        "entries that are nan",
+        "nan comes from 0/0, inf/inf, inf - inf and 0 · inf. For which inputs does one of these happen?",
+    ),
+    (
+        "at index",
+        "Is something done for one index only? In a loop, is it overwritten each time, or returned too early?",
+    ),
 )
 
 

@@ -1,6 +1,5 @@
 """12 to 14: the convolution."""
 
-import numpy as np
 
 from cbam_np.course.exercise import Case, Exercise, mistake
 from cbam_np.course.exercises.inputs import KERNELS, SIZES, nchw, normal
