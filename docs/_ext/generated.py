@@ -15,6 +15,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
 from cbam_np.commands.timing import PASSES, milliseconds, spread
+from cbam_np.nets.studies import store
+from cbam_np.nets.studies.summary import report
 from cbam_np.reference.cost import cbam_cost, se_cost
 from cbam_np.reference.formulas import FORMULAS, Formula
 
@@ -263,11 +265,42 @@ def gpu() -> str:
     return f"Measured on: {facts}.\n\n{summary}.\n\n{timings(found)}"
 
 
+# --- what was measured --------------------------------------------------------------------------------------------
+
+
+def study(name: str) -> str:
+    """The tables and verdicts of a study, from the results there are."""
+    return report(name, store.read(ROOT / "docs" / "_generated" / "studies"))
+
+
+def study_light() -> str:
+    """Claim 1."""
+    return study("light")
+
+
+def study_features() -> str:
+    """Claim 2."""
+    return study("features")
+
+
+def study_everywhere() -> str:
+    """Claim 3."""
+    return study("everywhere")
+
+
+def study_bugs() -> str:
+    """Claim 4."""
+    return study("bugs")
+
+
 # --- the directive ------------------------------------------------------------------------------------------------
 
 PARTS = {
     part.__name__: part
-    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu)
+    for part in (
+        *(overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu),
+        *(study_light, study_features, study_everywhere, study_bugs),
+    )
 }
 
 

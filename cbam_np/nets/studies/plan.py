@@ -1,0 +1,187 @@
+"""What is to be run: a study is a list of runs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+CBAM: dict[str, Any] = {"attention": "cbam"}
+
+# the options of `cbam_np.nets.resnet`; reduction 4, as the stages have 8 to 32 channels
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "none": {"attention": "none"},
+        "SE": {"attention": "se"},
+        "channel": {"attention": "channel"},
+        "spatial": {"attention": "spatial"},
+        "CBAM": CBAM,
+        "channel, max only": {"attention": "channel", "pooling": "max"},
+        "spatial k=3": CBAM | {"kernel_size": 3},
+        "spatial average only": CBAM | {"spatial_pooling": "avg"},
+        "spatial max only": CBAM | {"spatial_pooling": "max"},
+        "spatial 1×1 conv, k=3": CBAM | {"spatial_pooling": "conv", "kernel_size": 3},
+        "spatial 1×1 conv, k=7": CBAM | {"spatial_pooling": "conv"},
+        "spatial first": CBAM | {"order": "spatial-channel"},
+        "parallel": CBAM | {"order": "parallel"},
+    }
+)
+KINDS = ("none", "SE", "channel", "spatial", "CBAM")
+
+# the paper's ablations: the variants that each table compares, the first being what the others are compared with
+ABLATIONS = {
+    "attention": KINDS,
+    "pooling": ("none", "SE", "channel, max only", "channel"),
+    "spatial branch": (
+        "channel",
+        "spatial 1×1 conv, k=3",
+        "spatial 1×1 conv, k=7",
+        "spatial k=3",
+        "CBAM",
+        "spatial average only",
+        "spatial max only",
+    ),
+    "order": ("CBAM", "spatial first", "parallel"),
+}
+
+# wrong backwards: what is done wrong -> file of the package, fragment, what it becomes
+MISTAKES = {
+    "path through the map dropped": (
+        "cbam_np/nets/attention.py",
+        "return d_f_gate + d_f_map, grads",
+        "return d_f_gate, grads",
+    ),
+    "path through the features dropped": (
+        "cbam_np/nets/attention.py",
+        "return d_f_gate + d_f_map, grads",
+        "return d_f_map, grads",
+    ),
+    "maximum dropped": (
+        "cbam_np/attention/spatial.py",
+        "avg_backward(d_avg_s) + max_backward(d_max_s)",
+        "avg_backward(d_avg_s)",
+    ),
+    "sigmoid's derivative forgotten": ("cbam_np/ops/activation.py", "d_out * (e / (1 + e) ** 2)", "d_out"),
+    "upstream ignored": ("cbam_np/ops/activation.py", "d_out * (e / (1 + e) ** 2)", "e / (1 + e) ** 2"),
+    "kernel not flipped": ("cbam_np/ops/conv.py", "xp.flip(kernel, axis=(2, 3))", "kernel"),
+}
+
+STUDIES = ("light", "features", "everywhere", "bugs")
+CLUTTER = (2, 4, 8)
+PEAKS = (0.03, 0.1, 0.3)  # learning rates to choose from
+SHORT, PLATEAU = 10, 40  # epochs
+SEEDS = 5
+QUICK: dict[str, Any] = {"epochs": 4, "count": 1000}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, or for the study "light" one network that is counted and timed.
+
+    study: one of `STUDIES`. variant: one of `VARIANTS`. mistake: one of `MISTAKES`, or "" for none.
+    data: "digits" among `clutter` pieces of others, or "fashion", where clutter is 0. net: "resnet8" or "vgg11";
+    for "light" also "resnet50" and "vgg16". head: "class", "box" or "mask". peak: the largest learning rate.
+    purpose: "test" is measured on the test split; "validation" serves to choose the learning rate, on scenes and seeds
+    of its own. library: "numpy", or "torch" to repeat a run in PyTorch. count: pictures to train on.
+    """
+
+    study: str
+    variant: str = "CBAM"
+    mistake: str = ""
+    data: str = "digits"
+    clutter: int = 4
+    net: str = "resnet8"
+    head: str = "class"
+    peak: float = 0.1
+    epochs: int = SHORT
+    seed: int = 0
+    purpose: str = "test"
+    library: str = "numpy"
+    count: int = 2000
+
+    def __post_init__(self) -> None:
+        known = {
+            "study": STUDIES,
+            "variant": VARIANTS,
+            "mistake": ("", *MISTAKES),
+            "data": ("digits", "fashion"),
+            "net": ("resnet8", "vgg11", "resnet50", "vgg16"),
+            "head": ("class", "box", "mask"),
+            "purpose": ("test", "validation"),
+            "library": ("numpy", "torch"),
+        }
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+
+    @property
+    def name(self) -> str:
+        """A name for its file: the study, and what differs from a run in which nothing was chosen."""
+        if self.study == "light":
+            return self.net
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("study", "variant", "seed")}
+        parts = [self.variant, *(f"{k}={v}" for k, v in chosen.items() if v != getattr(Run(self.study), k))]
+        text = " ".join([*parts, f"seed={self.seed}"])
+        kept = {" ": "_", "×": "x", ",": "", "'": ""}
+        return "".join(kept.get(letter, letter) for letter in text)
+
+
+def light(quick: bool = False) -> list[Run]:
+    """Claim 1: each network without attention, with SE and with CBAM, in turns."""
+    nets = ("resnet8", "vgg11") if quick else ("resnet8", "vgg11", "resnet50", "vgg16")
+    return [Run("light", net=net) for net in nets]
+
+
+def searches(runs: Iterable[Run]) -> list[Run]:
+    """What has to be run to choose the learning rate of these runs: each variant on each data set, with each peak."""
+    cells = dict.fromkeys(replace(run, epochs=SHORT, seed=0, peak=0.1, library="numpy") for run in runs)
+    return [replace(cell, purpose="validation", seed=100, peak=peak) for cell in cells for peak in PEAKS]
+
+
+def features(quick: bool = False) -> list[Run]:
+    """Claim 2: the ablations, for every amount of clutter and for clothes, trained for a short time and to a plateau.
+
+    The peaks are still to be chosen. Without attention there are longer trainings too, to compare at equal time.
+    """
+    if quick:
+        return [Run("features", variant, seed=seed, **QUICK) for seed in range(2) for variant in KINDS]
+    runs = []
+    for data, clutter in (("digits", 4), ("digits", 2), ("digits", 8), ("fashion", 0)):
+        for seed in range(SEEDS):
+            cell: dict[str, Any] = {"data": data, "clutter": clutter, "seed": seed}
+            runs += [Run("features", variant, **cell) for variant in VARIANTS]
+            runs += [Run("features", "none", epochs=SHORT * 2, **cell)]
+            runs += [Run("features", variant, epochs=PLATEAU, **cell) for variant in KINDS]
+    return [*runs, Run("features", "none", library="torch"), Run("features", "CBAM", library="torch")]
+
+
+def everywhere(quick: bool = False) -> list[Run]:
+    """Claim 3: with and without CBAM, in two kinds of network, and with three heads."""
+    places = [("resnet8", "box"), ("resnet8", "mask"), ("vgg11", "class")]
+    options: dict[str, Any] = QUICK if quick else {}
+    runs = [
+        Run("everywhere", variant, net=net, head=head, seed=seed, **options)
+        for net, head in places
+        for seed in range(2 if quick else SEEDS)
+        for variant in ("none", "CBAM")
+    ]
+    return runs + ([] if quick else [Run("everywhere", "CBAM", net="resnet8", head="box", library="torch")])
+
+
+def bugs(quick: bool = False) -> list[Run]:
+    """What a wrong backward costs: CBAM trained rightly, and with each of the six mistakes."""
+    options: dict[str, Any] = QUICK if quick else {}
+    return [
+        Run("bugs", mistake=mistake, seed=seed, **options)
+        for seed in range(2 if quick else SEEDS)
+        for mistake in ("", *MISTAKES)
+    ]
+
+
+PLANS = {"light": light, "features": features, "everywhere": everywhere, "bugs": bugs}
+SEARCHED = ("features", "everywhere")  # the studies in which each variant has its own learning rate
+
+
+def every_run(study: str) -> list[Run]:
+    """The full plan of a study: the runs that choose learning rates first, each run once."""
+    runs = PLANS[study]()
+    return list(dict.fromkeys([*(searches(runs) if study in SEARCHED else []), *runs]))
