@@ -1,0 +1,62 @@
+"""The short answers of chapters 7 to 12: each function says what differs, or None if the value is right."""
+
+from typing import Any
+
+import numpy as np
+
+
+def _number(value: Any, right: float, tolerance: float, hints: dict[float, str], otherwise: str) -> str | None:
+    """None if the value is right; else the hint for the known mistake that gives just this value, or `otherwise`."""
+    got = float(value)
+    if abs(got - right) <= tolerance:
+        return None
+    return next((hint for wrong, hint in hints.items() if abs(got - wrong) <= tolerance), otherwise)
+
+
+def a_10_1(value: Any) -> str | None:
+    """W1 (4, 16), W2 (16, 4) and a kernel (1, 2, 7, 7): 2C²/r + 2k²."""
+    return _number(
+        value,
+        226,
+        0,
+        {
+            128: "That is W1 and W2. What else does the block learn?",
+            177: "The kernel has one channel for the average and one for the maximum.",
+            290: "The MLP is shared: W1 and W2 are there once for both pooled vectors.",
+            354: "The MLP is shared: W1 and W2 are there once for both pooled vectors.",
+        },
+        f"Got {value}. Write down the three shapes: W1 (C/r, C), W2 (C, C/r), kernel (1, 2, 7, 7).",
+    )
+
+
+def a_10_2(value: Any) -> str | None:
+    """-ln(1/10)."""
+    return _number(
+        value,
+        float(np.log(10)),
+        0.006,
+        {
+            1.0: "That is the logarithm to base 10. The loss has the natural one.",
+            -float(np.log(10)): "Only the sign: the loss is minus the logarithm.",
+            0.1: "That is the probability. What is -ln of it?",
+        },
+        f"Got {value}. Each class has the probability 1/10. What is -ln(1/10)?",
+    )
+
+
+def a_10_3(value: Any) -> str | None:
+    """v = 0.9 · 0.2 + 0.5, w = 1 - 0.1 · v."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return f"Expected two numbers, the new w and the new v, got {value!r}."
+    w, v = (float(x) for x in value)
+    if np.allclose([w, v], [0.932, 0.68]):
+        return None
+    if np.allclose([w, v], [0.68, 0.932]):
+        return "Both numbers are right; return w first, then v."
+    if not np.isclose(v, 0.68):
+        return f"v: expected 0.9 · 0.2 + 0.5 = 0.68, got {v:.4g}."
+    if np.isclose(w, 0.98):
+        return "v is right. But w took its step with the old v; the new one comes first."
+    if np.isclose(w, 1.068):
+        return "v is right. The step goes against the gradient: which sign?"
+    return f"v is right. w: expected 1 - 0.1 · v with the new v, got {w:.4g}."

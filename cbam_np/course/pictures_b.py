@@ -1,0 +1,208 @@
+"""The pictures of chapters 7 to 12: what is drawn here is computed in the chapters, or comes from the studies' results."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cbam_np.arrays import Array
+from cbam_np.course import hunt
+
+FORWARD, BACKWARD = "#1b1f24", "#c2410c"  # arrows
+BLUE, ORANGE, GREEN, GREY = "#2f6db5", "#d97706", "#1a7f37", "#8a8f98"
+CHANNEL_BOX, SPATIAL_BOX, LEAF_BOX = "#dbe9f6", "#fdebd0", "#e2efda"
+SIGNED = {"cmap": "RdBu_r", "interpolation": "nearest"}
+GATES: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+
+
+def subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
+    """A figure on white, so that it is legible on a dark page too."""
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", facecolor="white", dpi=110, **options)
+
+
+def bare(ax: Axes, title: str = "", **options: Any) -> None:
+    """Axes without ticks."""
+    ax.set(xticks=[], yticks=[], **options)
+    ax.set_title(title, fontsize=9.5)
+
+
+def signed(ax: Axes, image: Array, limit: float | None = None) -> Any:
+    """An image with colours on both sides of 0, which is white."""
+    limit = limit or float(np.abs(image).max()) or 1.0
+    return ax.imshow(image, vmin=-limit, vmax=limit, **SIGNED)
+
+
+def only_left_and_bottom(ax: Axes) -> None:
+    """Axes with two of their four lines."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+# --- the studies' results ---------------------------------------------------------------------------------------------
+
+
+def results(study: str) -> list[dict[str, Any]]:
+    """The results of a study in this project: dicts with "run", "found" and "machine"."""
+    start = Path.cwd()
+    folders = [folder / "docs" / "_generated" / "studies" / study for folder in (start, *start.parents)]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if found is None:
+        raise FileNotFoundError(f"study: expected results of {study!r} in docs/_generated/studies above {start}")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(found.glob("*.json"))]
+
+
+def bug_runs(mistake: str) -> list[dict[str, Any]]:
+    """The runs with a planted mistake, by seed; "" for the right backward."""
+    chosen = [r for r in results("bugs") if r["run"]["mistake"] == mistake]
+    return sorted(chosen, key=lambda r: int(r["run"]["seed"]))
+
+
+# --- chapter 9 --------------------------------------------------------------------------------------------------------
+
+QUIZ = ("path through the map dropped", "", "maximum dropped", "kernel not flipped")
+
+
+def which_is_right() -> None:
+    """Four trainings, one of them right, without titles that tell."""
+    _, axes = subplots(1, len(QUIZ), (9.5, 2.4), sharey=True)
+    for number, (ax, mistake) in enumerate(zip(axes, QUIZ, strict=True), start=1):
+        for run in bug_runs(mistake):
+            losses = run["found"]["losses"]
+            ax.plot(range(1, len(losses) + 1), losses, color=BLUE, linewidth=1)
+        ax.set(title=f"network {number}", xlabel="epoch", ylim=(0, 2.6), xticks=[1, 5, 10])
+        only_left_and_bottom(ax)
+    axes[0].set_ylabel("loss, one line a seed")
+    plt.show()
+
+
+def sees(block: hunt.Block) -> dict[str, bool]:
+    """For each tool, whether it says that the block is wrong."""
+    inputs, d_f2 = hunt.example()
+    out, backward = block(*inputs)
+    shapes = [x.shape for x in (out, *backward(d_f2))] != [x.shape for x in (inputs[0], *inputs)]
+
+    def check(d_out: Array) -> bool:
+        pairs = enumerate(block(*inputs)[1](d_out))
+        return any(
+            hunt.off_by(d, hunt.slopes(block, inputs, i, d_out)) > hunt.AS_GOOD_AS_MEASURED for i, d in pairs
+        )
+
+    random, tied = (block.errors(hunt.pytorch, ties) for ties in (False, True))
+    wrong = {name for name, off in random.items() if off > hunt.AS_GOOD_AS_EQUAL}
+    return {
+        "shapes": shapes,
+        "gradient check, $dF''$ = 1": check(np.ones(d_f2.shape)),
+        "gradient check": check(d_f2),
+        "output, PyTorch": "f2" in wrong,
+        "gradients, PyTorch": bool(wrong - {"f2"}),
+        "gradients, PyTorch, ties": any(off > hunt.AS_GOOD_AS_EQUAL for name, off in tied.items() if name != "f2"),
+    }
+
+
+def who_sees_what(seen: Mapping[str, Mapping[str, bool]]) -> None:
+    """The table of blocks and tools."""
+    tools = list(seen["A"])
+    _, ax = subplots(1, 1, (8.5, 4.2))
+    for y, row in enumerate(seen.values()):
+        for x, found in enumerate(row.values()):
+            ax.plot(x, y, "o", markersize=12, color=GREEN if found else "none", markeredgecolor=GREY)
+    ax.set_xticks(range(len(tools)), tools, rotation=25, ha="left")
+    ax.set_yticks(range(len(seen)), [f"{name}   {hunt.CASES[name].title}" for name in seen])
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.set(xlim=(-0.6, len(tools) - 0.4), ylim=(len(seen) - 0.4, -0.6))
+    ax.spines[:].set_visible(False)
+    plt.show()
+
+
+def error_of_d_f(name: str) -> Array:
+    """Wrong minus right, one channel of dF; block G on features with ties."""
+    inputs, d_f2 = hunt.example(tied=name == "G")
+    d_f, right = (block(*inputs)[1](d_f2)[0] for block in (hunt.block(name), hunt.RIGHT))
+    return np.asarray(d_f - right)[0, 1]
+
+
+def errors_of_d_f(errors: Mapping[str, Array]) -> None:
+    """One image a block."""
+    figure, axes = subplots(1, len(errors), (9.5, 1.9))
+    for ax, (name, error) in zip(axes, errors.items(), strict=True):
+        image = signed(ax, error)
+        bare(ax, f"block {name}" + (", features with ties" if name == "G" else ""))
+        figure.colorbar(image, ax=ax, shrink=0.9)
+    axes[0].set_ylabel("error of dF[0, 1]")
+    plt.show()
+
+
+# --- chapter 10 -------------------------------------------------------------------------------------------------------
+
+
+def scenes_and_labels(images: Array, labels: Array, masks: Array | None = None) -> None:
+    """A row of scenes; below it, where their digits are."""
+    rows = 1 if masks is None else 2
+    _, axes = subplots(rows, len(images), (9.5, 1.25 * rows + 0.1), squeeze=False)
+    for i, ax in enumerate(axes[0]):
+        ax.imshow(images[i, 0], cmap="gray", interpolation="nearest")
+        bare(ax, f"a {labels[i]}")
+    for i, ax in enumerate(axes[1] if masks is not None else ()):
+        ax.imshow(masks[i, 0] if masks is not None else None, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        bare(ax)
+    axes[0, 0].set_ylabel("scene")
+    if masks is not None:
+        axes[1, 0].set_ylabel("its digit")
+    plt.show()
+
+
+def maps_over_time(images: Array, labels: Array, maps: Mapping[str, Array]) -> None:
+    """A row a scene: the scene, its spatial map at several times, and the scene times the last of them."""
+    columns = ["scene", *maps, "scene × the last"]
+    figure, axes = subplots(len(images), len(columns), (1.45 * len(columns) + 0.7, 1.4 * len(images) + 0.3))
+    for row, image, label, *history in zip(axes, images[:, 0], labels, *maps.values(), strict=True):
+        row[0].imshow(image, cmap="gray", interpolation="nearest")
+        row[0].set_ylabel(f"a {label}")
+        for ax, m_s in zip(row[1:-1], history, strict=True):
+            heat = ax.imshow(m_s, **GATES)
+        times = image.shape[0] // history[-1].shape[0]
+        gated = image * np.kron(history[-1], np.ones((times, times)))
+        row[-1].imshow(gated, cmap="gray", vmin=0, vmax=image.max(), interpolation="nearest")
+    for i, ax in enumerate(axes.flat):
+        ax.set(xticks=[], yticks=[])
+        if i < len(columns):
+            ax.set_title(columns[i], fontsize=9.5)
+    figure.colorbar(heat, ax=axes[:, -1], shrink=0.5, label="$M_s$", ticks=[0, 0.5, 1])
+    plt.show()
+
+
+def curves(losses: Mapping[str, Sequence[float]], accuracies: Mapping[str, Sequence[float]]) -> None:
+    """The loss of each step, averaged over 20 of them, and the accuracy after each epoch."""
+    _, (left, right) = subplots(1, 2, (9.5, 2.9))
+    for (name, values), colour in zip(losses.items(), (GREY, BLUE, ORANGE), strict=False):
+        smooth = np.convolve(values, np.ones(20) / 20, mode="valid")
+        left.plot(np.arange(len(smooth)) + 20, smooth, color=colour, linewidth=1.2, label=name)
+        ends = 100 * np.array(accuracies[name])
+        right.plot(range(1, len(ends) + 1), ends, "o-", color=colour, markersize=4, label=name)
+    left.set(xlabel="step", title="loss, mean of 20 batches", ylim=(0, None))
+    right.set(xlabel="epoch", title="accuracy on scenes it hasn't seen, %", ylim=(0, 100))
+    left.legend(fontsize=8)
+    for ax in (left, right):
+        only_left_and_bottom(ax)
+        ax.title.set_fontsize(9.5)
+    plt.show()
+
+
+def openness(opened: Mapping[str, Mapping[str, float]]) -> None:
+    """Bars: the mean of M_s on the digit, on the pieces and on the background, at several times."""
+    _, ax = subplots(1, 1, (7, 2.6))
+    places = list(next(iter(opened.values())))
+    for i, (name, means) in enumerate(opened.items()):
+        at = np.arange(len(places)) + 0.26 * (i - (len(opened) - 1) / 2)
+        bars = ax.bar(at, [means[place] for place in places], 0.24, label=name, color=(GREY, ORANGE, BLUE)[i])
+        ax.bar_label(bars, fmt="%.2f", fontsize=8)
+    ax.set_xticks(range(len(places)), places)
+    ax.set(ylim=(0, 1.1), ylabel="mean of $M_s$")
+    ax.legend(fontsize=8, loc="upper right")
+    only_left_and_bottom(ax)
+    plt.show()
