@@ -1,0 +1,192 @@
+"""Python's errors in the exercise's own symbols: which line, which shapes, and what NumPy could not do with them."""
+
+import ast
+import linecache
+import re
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from cbam_np.course.exercise import Case, Finding
+
+BROADCAST = re.compile(r"could not be broadcast together with (?:remapped )?shapes ((?:\([\d, ]*\)\s*)+)")
+INTO = re.compile(r"could not broadcast input array from shape (\([\d, ]*\)) into shape (\([\d, ]*\))")
+NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d, ]*\)) .* shape (\([\d, ]*\))")
+MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
+RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
+SHAPE = re.compile(r"\([\d, ]*\)")
+
+
+def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -> Finding:
+    """What stopped the learner's function in one case. files: those whose lines are the learner's own."""
+    frames = [f for f in _frames(error.__traceback__) if f[0].f_code.co_filename in files]
+    message = str(error).partition("\n")[0]
+    lines = [("stopped", f"{type(error).__name__}: {message}")]
+    hints: tuple[str, ...] = ()
+    if frames:
+        frame, instruction = frames[-1]
+        line, segment = _place(frame, instruction)
+        lines.append(("in line", line))
+        said, hints = _explained(error, message, case, frame, segment)
+        lines += [("that is", text) for text in said]
+    elif isinstance(error, TypeError) and "argument" in message:
+        hints = ("How many arguments does the stub have, and in which order?",)
+    return Finding(f"{during} stops with an error", tuple(lines), hints, named=hints[0] if hints else "")
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while trace:
+        yield trace.tb_frame, trace.tb_lasti
+        trace = trace.tb_next
+
+
+def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
+    """The line with its number, and the part of it that failed."""
+    code = frame.f_code
+    positions = list(code.co_positions())[instruction // 2]
+    first, last, start, end = positions
+    if first is None:
+        return f"{frame.f_lineno}:  {linecache.getline(code.co_filename, frame.f_lineno).strip()}", ""
+    rows = [linecache.getline(code.co_filename, i).rstrip("\n") for i in range(first, (last or first) + 1)]
+    whole = f"{first}:  {' '.join(row.strip() for row in rows)}"
+    if start is None or end is None:
+        return whole, ""
+    encoded = [row.encode() for row in rows]
+    encoded[-1] = encoded[-1][:end]
+    encoded[0] = encoded[0][start:]
+    return whole, " ".join(row.decode(errors="replace").strip() for row in encoded)
+
+
+def _values(segment: str, frame: FrameType) -> dict[str, Any]:
+    """The operands of what failed, as written, and their values: names, or expressions without a call."""
+    try:
+        tree = ast.parse(segment, mode="eval").body
+    except SyntaxError:
+        try:
+            statement = ast.parse(segment).body[0]
+        except (SyntaxError, IndexError):
+            return {}
+        if isinstance(statement, ast.AugAssign):
+            tree = ast.BinOp(statement.target, statement.op, statement.value)
+        else:
+            tree = getattr(statement, "value", None) or ast.Constant(0)
+    operands: list[ast.expr] = []
+    if isinstance(tree, ast.BinOp):
+        operands = [tree.left, tree.right]
+    elif isinstance(tree, ast.Call):
+        operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]
+        operands = [o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])]
+    elif isinstance(tree, (ast.Subscript, ast.Attribute)):
+        operands = [tree.value]
+    found = {}
+    for operand in operands:
+        if any(isinstance(node, ast.Call) for node in ast.walk(operand)):
+            continue
+        text = ast.unparse(operand)
+        try:
+            found[text] = eval(text, frame.f_globals, dict(frame.f_locals))
+        except Exception:
+            continue
+    return {text: value for text, value in found.items() if not isinstance(value, (type(np), type))}
+
+
+def _explained(
+    error: Exception, message: str, case: Case, frame: FrameType, segment: str
+) -> tuple[list[str], tuple[str, ...]]:
+    """Sentences with facts, and hints in stages."""
+    values = _values(segment, frame)
+    arrays = {text: value for text, value in values.items() if isinstance(value, np.ndarray) and value.ndim}
+    facts = [f"{text} has the shape {case.shape(value.shape)}" for text, value in arrays.items()]
+    if facts:
+        facts = ["; ".join(facts)]
+    pair = next((t for t, v in values.items() if isinstance(v, tuple) and any(map(callable, v))), None)
+    if pair:
+        return [f"{pair} is a tuple, what an operation returns: its output and its backward"], (
+            f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
+        )
+    if match := BROADCAST.search(message):
+        shapes = [_shape(text) for text in SHAPE.findall(match[1])]
+        return _broadcast(facts, shapes[:2], case, list(arrays))
+    if match := INTO.search(message) or NON_BROADCAST.search(message):
+        source, target = (match[1], match[2]) if "input array" in message else (match[2], match[1])
+        have, want = case.shape(_shape(source)), case.shape(_shape(target))
+        return [*facts, f"an array of shape {have} doesn't fit into a place of shape {want}"], (
+            f"Which of the two shapes did you mean, {have} or {want}? What would make the other one the same?",
+        )
+    if match := MATMUL.search(message):
+        return _matmul(facts, match, case, arrays)
+    if match := RESHAPE.search(message):
+        want = _shape(match[2])
+        return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(want)}, which has {np.prod(want)}"], (
+            "How many entries has the array at this place, and which axes are they? Is every axis in the new shape?",
+        )
+    if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
+        return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)
+    if isinstance(error, np.exceptions.AxisError):
+        return facts, ("Axes are counted from 0: an array of shape (N, C) has the axes 0 and 1, or -2 and -1.",)
+    if isinstance(error, IndexError) and "too many indices" in message:
+        return facts, ("How many axes has this array, and how many do you index?",)
+    if isinstance(error, IndexError):
+        return facts, ("Indices run from 0 to length - 1. Which axis does this index belong to?",)
+    if isinstance(error, UnboundLocalError):
+        return facts, (
+            "A name that is assigned to anywhere in a function belongs to that function, also on the lines before. "
+            "Does backward assign to a name of the function around it?",
+        )
+    if isinstance(error, NameError):
+        name = getattr(error, "name", None) or "the name"
+        return facts, (f"Python knows no {name} at this place. Is it spelt as where it was made, or made elsewhere?",)
+    if "read-only" in message:
+        return facts, ("np.broadcast_to gives a view that can't be written to. Where does it need to be a copy?",)
+    if "Cannot cast" in message or "casting rule" in message:
+        return facts, ("The array that is written to has whole numbers. With which dtype was it made?",)
+    if "not subscriptable" in message or "not callable" in message or "has no attribute" in message:
+        return facts or [f"{t} is of type {type(v).__name__}" for t, v in values.items()], (
+            "Is this what you think it is? Print its type just before this line.",
+        )
+    if "unpack" in message:
+        return facts, ("Count: how many things come back here, and how many names stand on the left?",)
+    if "positional argument" in message or "keyword argument" in message:
+        return facts, ("Compare the call with the first line of the function that is called.",)
+    if "inhomogeneous" in message or "sequence" in message or "dimensions" in message or "same shape" in message:
+        return facts, ("The arrays that are put together here differ in their shapes. Which shapes do they have?",)
+    return facts, ()
+
+
+def _broadcast(
+    facts: list[str], shapes: list[tuple[int, ...]], case: Case, names: list[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Two shapes that don't go together, lined up from the right as NumPy does it."""
+    a, b = shapes
+    first, second = case.shape(a), case.shape(b)
+    clash = [(x, y) for x, y in zip(reversed(a), reversed(b), strict=False) if x != y and 1 not in (x, y)]
+    pairs = " and ".join(f"{case.symbol(x)} meets {case.symbol(y)}" for x, y in reversed(clash))
+    facts = [*facts, f"{first} against {second}: lined up from the right, {pairs}"]
+    if len(a) == len(b):
+        return facts, (
+            f"Axis by axis both must have the same length, or one of them 1. What shapes should {first} and {second} have?",
+        )
+    short = first if len(a) < len(b) else second
+    name = next((n for n in names if "(" not in n), "") if False else ""
+    return facts, (
+        f"Which axes is {name or short} missing, and where do they belong?",
+        "NumPy adds missing axes on the left only. On the right you add them yourself: x[:, :, None, None], or "
+        "keepdims=True in the sum or the mean that took them away.",
+    )
+
+
+def _matmul(
+    facts: list[str], match: re.Match[str], case: Case, arrays: dict[str, Any]
+) -> tuple[list[str], tuple[str, ...]]:
+    inner = f"{case.symbol(int(match[2]))} and {case.symbol(int(match[1]))}"
+    facts = [*facts, f"the last axis of the left factor meets the last but one of the right: {inner}, not the same"]
+    return facts, (
+        "Which axis is summed over in your formula? It has to be the last one on the left and the last but one on the "
+        "right. Is a factor transposed, or not, or are the two in the wrong order?",
+    )
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", text))
