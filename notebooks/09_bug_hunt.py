@@ -29,15 +29,15 @@ shapes fit. Some of them are wrong. You have your own gradient check, the formul
 
 ## The tools
 
-A block is called like yours: `out, backward = block(f, w1, w2, kernel)`. And it can do five things more:
+A block is called like yours: `out, backward = block(f, w1, w2, kernel)`. And it can do more:
 
 | call | what it does |
 |---|---|
 | `block.check()` | compares its gradients with the slopes of its **own** forward pass; `check(ones=True)` with $dF''=1$ |
 | `block.compare()` | compares everything with PyTorch; `compare(tied=True)` on features whose maxima tie (并列) |
 | `block.read()` | prints its source; `block.read("mlp")` one function of it |
-| `block.repair({17: "..."})` | replaces line 17 (or several lines) and says whether the block is right now |
-| `block.innocent()` | says that it was right all along |
+| `block.repair({17: "return d_h"})` | replaces line 17, or several lines, and says whether the block is right now |
+| `block.repair({})` | says that there is nothing to repair |
 
 Here is what the tools say about a block that is right. `check` measures with slopes of its own; if you have written
 `slopes` in chapter 1, pass it on: `block.check(slopes)`.
@@ -72,8 +72,8 @@ a = hunt.block("A")
 a.check()
 
 # %%
-# a.read()      # and then, for example, a.repair({17: "return d_h"})
-a.repair({...: ...});
+# a.read()
+a.repair(...)  # solved: {16: "return d_h * (h > 0)"}
 
 # %% [markdown]
 r"""
@@ -87,7 +87,7 @@ b = hunt.block("B")
 b.check()
 
 # %%
-b.repair({...: ...});
+b.repair(...)  # solved: {135: "return m_c * d_f1 + d_f_map, d_w1, d_w2, d_kernel"}
 
 # %% [markdown]
 r"""
@@ -107,7 +107,7 @@ A part of a block is an operation, too, and your `largest_error` takes any opera
 """
 
 # %%
-c.repair({...: ...});
+c.repair(...)  # solved: {78: "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, a : a + H, b : b + W], axis=(0, 2, 3))"}
 
 # %% [markdown]
 r"""
@@ -121,7 +121,7 @@ d = hunt.block("D")
 d.read("spatial_map")
 
 # %%
-d.repair({...: ...});
+d.repair(...)  # solved: {}
 
 # %% [markdown]
 r"""
@@ -136,7 +136,7 @@ e.check(ones=True)
 e.check()
 
 # %%
-e.repair({...: ...});
+e.repair(...)  # solved: {132: "d_f1 = m_s * d_f2 + d_f1_map"}
 
 # %% [markdown]
 r"""
@@ -164,7 +164,7 @@ pass, and the backward pass follows it faithfully. Read the forward lines only, 
 """
 
 # %%
-f.repair({...: ...});
+f.repair(...)  # solved: {126: "m_s, spatial_map_backward = spatial_map(f1, kernel)", 132: "d_f1 = m_s * d_f2 + d_f1_map", 135: "return m_c * d_f1 + d_f_map, d_w1, d_w2, d_kernel"}
 
 # %% [markdown]
 r"""
@@ -179,7 +179,7 @@ g.check()
 g.compare()
 
 # %%
-g.repair({...: ...});
+g.repair(...)  # solved: {58: "np.put_along_axis(d_x, winner, d_max, axis)"}
 
 # %% [markdown]
 r"""
@@ -194,7 +194,7 @@ h.check()
 h.compare()
 
 # %%
-h.repair({...: ...});
+h.repair(...)  # solved: {107: "for pool in (average, maximum):"}
 
 # %% [markdown]
 r"""

@@ -84,21 +84,21 @@ in_block = {name: w.shape for name, w in net.params.items() if "cbam" in name}
 count = {name: sum(w.size for w in n.params.values()) for name, n in (("without", plain), ("with", net))}
 print(in_block)
 print(count)
-assert count == {"without": 15874, "with": 16100}
+assert count == {"without": 15554, "with": 15780}
 
 # %% [markdown]
 r"""
 `own_block` has put the `cbam` of your file into the network. (If yours isn't finished, the line above says so, and
 the package's block is used. Come back later and run the chapter again.)
 
-**Two questions before we start.** How many parameters has the block, by the formulas: $W_1$, $W_2$ and a $7\times7$
-kernel, with $C=16$ and $r=4$? And how large is the loss $-\ln p$ of the right class, if the network hasn't learned
-anything and gives each of ten classes the same probability?
+**Two questions before we start.** 10.1: how many parameters has the block, by the formulas: $W_1$, $W_2$ and a $7\times7$
+kernel, with $C=16$ and $r=4$? 10.2: how large is the loss $-\ln p$ of the right class, if the network hasn't learned
+anything and gives each of ten classes the same probability? (Two digits after the point will do.)
 """
 
 # %%
-answer("10.1", ...)  # the number of parameters
-answer("10.2", ...)  # the loss, to two digits
+answer("10.1", ...)  # solved: 226
+answer("10.2", ...)  # solved: 2.30
 
 # %% [markdown]
 r"""
@@ -109,17 +109,12 @@ with remembers where it was going, its **momentum** (动量):
 
 $$v \leftarrow \mu\, v + dw \qquad\qquad w \leftarrow w - \eta\, v$$
 
-$\eta$ is the learning rate (学习率), $\mu = 0.9$. Write it: two lines.
+$\eta$ is the learning rate (学习率), $\mu = 0.9$. Take one step by hand: $w = 1$, $dw = 0.5$, $v = 0.2$, $\eta = 0.1$. What
+are the new $w$ and the new $v$?
 """
 
-
 # %%
-def step(w, d_w, v, lr, momentum):
-    """The new w and the new v."""
-    return ...
-
-
-answer("10.3", step(w=1.0, d_w=0.5, v=0.2, lr=0.1, momentum=0.9))
+answer("10.3", ...)  # solved: (0.932, 0.68)
 
 # %% [markdown]
 r"""
@@ -195,6 +190,7 @@ for name, values in zip(names, (plain_accuracies, accuracies, nudged_accuracies)
 
 assert np.isclose(np.mean(losses[:3]), np.log(10), atol=0.2)
 assert accuracies[0] < 0.5
+assert np.mean(plain_losses) < np.mean(losses)
 assert min(plain_accuracies[-1], accuracies[-1], nudged_accuracies[-1]) > 0.6
 assert abs(losses[0] - nudged_losses[0]) < 1e-3 < max(abs(a - b) for a, b in zip(losses, nudged_losses, strict=True))
 
@@ -214,14 +210,14 @@ pictures_b.maps_over_time(
 
 # %% [markdown]
 r"""
-What to see: before training the map is grey, all gates near one half. Afterwards it's open along the strokes and closed
-in large parts of the background. Nobody told it to; it was told the digits' names.
+What to see: before training all gates are near one half. After a single epoch the map has shapes, and in the end it's open
+along bright strokes and dark right beside them, which makes the strokes stand out. Nobody told it to.
 
-**Does it find the digit?** Look again, at the pieces. To be sure, we measure it: the mean of $M_s$ on the digit, on the
+**Does it find the digit?** Look at the pieces before you answer. To be sure, measure it: the mean of $M_s$ on the digit, on the
 ink of the pieces, and on the dark background.
 """
 
-# %% tags=["varies"] mystnb={"image": {"alt": "Bars: all near a half before training; after it high on digit and pieces, lower on the background."}}
+# %% tags=["varies"] mystnb={"image": {"alt": "Bars: all near a half before training; after it highest on the digit."}}
 covered = ops.avg_pool2d(test_masks[:200], k=2, stride=2)[0][:, 0]  # as large as the map: 12 by 12
 bright = ops.avg_pool2d(test_images[:200], k=2, stride=2)[0][:, 0]
 places = {"on the digit": covered > 0.5, "on pieces": (covered == 0) & (bright > 0.4), "on the background": bright < 0.2}
@@ -232,21 +228,25 @@ opened = {
 pictures_b.openness(opened)
 
 before, after = opened["before"], opened["after epoch 6"]
-assert max(before.values()) - min(before.values()) < 0.15
-assert after["on the digit"] > after["on the background"] + 0.1
-assert after["on pieces"] > after["on the background"] + 0.05
+assert max(before.values()) - min(before.values()) < 0.05
+assert after["on the digit"] > max(after["on pieces"], after["on the background"]) + 0.02
 
 # %% [markdown]
 r"""
-So the honest answer: the map has learned to tell **ink from background**, and not the digit from the pieces. A $7\times7$
-window on the average and the maximum over channels is not enough to know what a digit is; it sees where something is
-bright or busy. (Chapter [11](11_what_was_measured.ipynb) measures the same with five seeds, in deeper networks.)
+So yes, to a degree: the gates are **most open on the digit**, more than on pieces of digits that are just as bright. Only
+the digit's name was ever said. But it's no spotlight. The pieces aren't shut off, and large parts of the background stay
+half open, since nothing forces the network to close them: a dark pixel contributes little anyway.
+
+This was one run. We made three more with other scenes and other first weights: the digit was on top each time, by
+0.05 to 0.2, and whether the pieces or the background came second changed from run to run. Chapter
+[11](11_what_was_measured.ipynb) asks the same of a deeper network, with five seeds, and there the answer is weaker.
 
 ## What does the block gain?
 
-On this page: nothing that could be told from rounding. One run of each is no experiment. A fair comparison needs the
-same start for all, several seeds, a learning rate chosen for each, and an interval around the mean. That has been
-done, it took hours, and chapter 11 reports it.
+On this page, nothing: without attention the loss falls **faster**, and what is left between the accuracies at the end is
+about as much as a nudge of one weight makes. Two gates near one half let a quarter of everything through at the start,
+and that has to be learned away first. But one run of each is no experiment. A fair comparison needs several seeds, a
+learning rate chosen for each network, and an interval around the mean. Chapter 11 reports one.
 
 What the block **costs** can be said from one run: 226 parameters more, and each step takes longer.
 
@@ -269,7 +269,9 @@ What the block **costs** can be said from one run: 226 parameters more, and each
 
 - A network around the block that you wrote, function by function, from pooling to the whole backward pass.
 - The loop that trains it: forward, loss, backward, step.
-- Maps that were grey and learned to look at the ink, and a measurement of what they do and don't look at.
+- Maps that began at one half everywhere and learned to look, and a measurement of what they look at.
+
+**What would you tell a friend it does?** Write two sentences before you read on; chapter 11 puts them to the test.
 
 **Next:** [11. What was measured](11_what_was_measured.ipynb)
 

@@ -63,8 +63,8 @@ PICTURE_TOLERANCE = 1.0  # root mean square over all pixels, on the scale 0 to 2
 
 
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
-ANSWER = re.compile(r"^( *answer\(.+, )\.\.\.\)  # solved: (.+)$", re.MULTILINE)
-ASKED = re.compile(r"^ *(check|answer)\(", re.MULTILINE)
+ANSWER = re.compile(r"^( *(?:answer\(.+, |\w+\.repair\())\.\.\.\)  # solved: (.+)$", re.MULTILINE)
+ASKED = re.compile(r"^ *(check|answer|\w+\.repair)\(", re.MULTILINE)
 FOLDED = "hide-input"  # a tag
 STUB = r'\1raise NotImplementedError("not written yet")  # your code here'
 RELATIVE_LINK = re.compile(r"(?<=\]\()(?=[\w./-]+\.(?:ipynb|py|md)[#)])")

@@ -60,3 +60,31 @@ def a_10_3(value: Any) -> str | None:
     if np.isclose(w, 1.068):
         return "v is right. The step goes against the gradient: which sign?"
     return f"v is right. w: expected 1 - 0.1 · v with the new v, got {w:.4g}."
+
+
+def a_7_1(value: Any) -> str | None:
+    """(56 · 56) rows and (64 · 56 · 56) columns."""
+    rows, columns = 56 * 56, 64 * 56 * 56
+    return _number(
+        value,
+        rows * columns,
+        0,
+        {
+            rows: "That is the number of rows.",
+            columns: "That is the number of columns.",
+            columns**2: "Are there 64 channels in M_s, too?",
+            rows + columns: "A matrix has rows times columns entries.",
+        },
+        f"Got {value}. M_s of one sample has 56 · 56 entries, F′ has 64 times as many.",
+    )
+
+
+def a_7_2(value: Any) -> str | None:
+    """Three ways from F″ to F′, then three from F′ to F."""
+    return _number(
+        value,
+        9,
+        0,
+        {6: "After each of the three ways to F′, there are three to F. They multiply."},
+        f"Got {value}. Count the ways from F″ to F′, and the ways from F′ to F. Each may follow each.",
+    )

@@ -111,41 +111,34 @@ class Block:
 
     # --- the verdict --------------------------------------------------------------------------------------------------
 
-    def innocent(self) -> bool:
-        """Say that nothing is wrong with it. Prints whether that is so, and returns it."""
-        wrong = self.wrong()
-        if wrong:
-            print(f"{self.name}: not so. It differs from the right block: {wrong}.")
-        else:
-            print(fill(f"{self.name}: right, it is innocent. {CASES[self.name].story}", 100))
-        return not wrong
-
-    def repair(self, lines: Mapping[int, Any]) -> bool:
-        """Replace lines, {number: "text"}, and judge what comes out. Prints the verdict, and returns it."""
-        if not lines or any(text is ... for text in lines.values()):
+    def repair(self, lines: Any) -> None:
+        """Replace lines, {number: "text"}, and print whether the block is right now; {} says that it always was."""
+        if lines is ...:
             print(f'{self.name}: not repaired yet. hint("{self.name}") gives a first hint.')
-            return False
+            return
         try:
             repaired = self.with_lines(lines)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             print(f"{self.name}: {error}")
-            return False
+            return
         try:
             wrong = repaired.wrong()
             same = not (repaired.differs(self, tied=False) or repaired.differs(self, tied=True))
         except Exception as error:
             print(f"{self.name}: with your lines it stops with an error, {type(error).__name__}: {error}")
-            return False
-        if not wrong:
-            print(fill(f"{self.name}: repaired. {CASES[self.name].story}", 100))
-            return True
-        print(fill(f"{self.name}: still wrong. It differs from the right block: {wrong}.", 100))
-        if same:
-            print("   Your change makes no difference to any result.")
-        return False
+            return
+        if wrong:
+            print(fill(f"{self.name}: {'' if lines else 'not so: '}it differs from the right block: {wrong}.", 100))
+            if lines and same:
+                print("   Your change makes no difference to any result.")
+        else:
+            verdict = "repaired" if self.wrong() else "right, and it was right all along"
+            print(fill(f"{self.name}: {verdict}. {CASES[self.name].story}", 100))
 
     def with_lines(self, lines: Mapping[int, str]) -> "Block":
         """The block with these lines replaced; each new one is indented like the old one."""
+        if not isinstance(lines, Mapping) or not all(isinstance(text, str) for text in lines.values()):
+            raise TypeError(f'lines: expected numbers and texts such as {{17: "return d_h"}}, got {lines!r}')
         source = self.source.splitlines()
         for number, text in lines.items():
             if not 1 <= number <= len(source) or not source[number - 1].strip():

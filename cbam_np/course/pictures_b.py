@@ -131,7 +131,7 @@ def errors_of_d_f(errors: Mapping[str, Array]) -> None:
     figure, axes = subplots(1, len(errors), (9.5, 1.9))
     for ax, (name, error) in zip(axes, errors.items(), strict=True):
         image = signed(ax, error)
-        bare(ax, f"block {name}" + (", features with ties" if name == "G" else ""))
+        bare(ax, f"block {name}" + (", ties" if name == "G" else ""))
         figure.colorbar(image, ax=ax, shrink=0.9)
     axes[0].set_ylabel("error of dF[0, 1]")
     plt.show()
@@ -205,4 +205,85 @@ def openness(opened: Mapping[str, Mapping[str, float]]) -> None:
     ax.set(ylim=(0, 1.1), ylabel="mean of $M_s$")
     ax.legend(fontsize=8, loc="upper right")
     only_left_and_bottom(ax)
+    plt.show()
+
+
+# --- chapter 7 --------------------------------------------------------------------------------------------------------
+
+
+def node(ax: Axes, x: float, y: float, text: str, colour: str) -> Any:
+    """A rounded box with a text in it."""
+    style = {"boxstyle": "round,pad=0.4", "facecolor": colour, "edgecolor": FORWARD}
+    return ax.text(x, y, text, ha="center", va="center", fontsize=11, color=FORWARD, bbox=style, zorder=3)
+
+
+def both_ways(ax: Axes, start: Any, end: Any, line: str) -> None:
+    """A dark arrow forward, and beside it a coloured one backward with the number of its line."""
+    a, b = np.array(start.get_position()), np.array(end.get_position())
+    dx, dy = b - a
+    aside = 0.12 * np.array([-dy, dx]) / np.hypot(dx, dy)
+    for tail, head, first, last, colour, shift in (
+        (a, b, start, end, FORWARD, aside),
+        (b, a, end, start, BACKWARD, -aside),
+    ):
+        style: dict[str, Any] = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+        style |= {"patchA": first.get_bbox_patch(), "patchB": last.get_bbox_patch()}
+        ax.annotate("", tuple(head + shift), tuple(tail + shift), arrowprops=style)
+    circle = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": BACKWARD}
+    ax.text(*((a + b) / 2 - aside), line, color=BACKWARD, ha="center", va="center", fontsize=9, bbox=circle, zorder=4)
+
+
+STAGES = (
+    ("channel attention", "F", "c", "F'", "3 4 6 7", {"avg": "15", "max": "16", "in": "14", "s": "10", "m": "8"}, "9"),
+    ("spatial attention", "F'", "s", "F''", "8 9 10 11", {"avg": "6", "max": "7", "in": "5", "s": "3", "m": "1"}, "2"),
+)
+
+
+def whole_backward() -> None:
+    """Both stages as graphs, forward and backward, with the numbers of the sixteen lines."""
+    _, axes = subplots(2, 1, (10, 8))
+    for ax, (title, before, sort, after, numbers, lines, gate_line) in zip(axes, STAGES, strict=True):
+        avg_no, max_no, map_no, gate_no = numbers.split()
+        ax.set(xlim=(-0.5, 11), ylim=(-0.6, 4.6), aspect="equal")
+        ax.axis("off")
+        ax.set_title(title, fontsize=11, loc="left", color=FORWARD)
+        features = node(ax, 0, 0, f"\n    ${before}$    \n", CHANNEL_BOX)
+        result = node(ax, 10.4, 0, f"${after}$", CHANNEL_BOX)
+        times = node(ax, 8.6, 0, f"⊗\n({gate_no})", "white")
+        avg = node(ax, 1.5, 3.2, f"$F^{sort}_{{avg}}$\n({avg_no})", SPATIAL_BOX)
+        largest = node(ax, 2.3, 1.5, f"$F^{sort}_{{max}}$\n({max_no})", SPATIAL_BOX)
+        logits = node(ax, 6.2, 2.3, "$s$" if sort == "c" else "$u$", SPATIAL_BOX)
+        m = node(ax, 8.6, 2.3, f"$M_{sort}$\n({map_no})", SPATIAL_BOX)
+        if sort == "c":
+            hidden = node(ax, 4.2, 2.3, "$h$\n(5)", SPATIAL_BOX)
+            both_ways(ax, hidden, logits, "12")
+            both_ways(ax, node(ax, 4.2, 4.1, "$W_1$", LEAF_BOX), hidden, "13")
+            both_ways(ax, node(ax, 6.2, 4.1, "$W_2$", LEAF_BOX), logits, "11")
+        else:
+            hidden = logits
+            both_ways(ax, node(ax, 6.2, 4.1, "$K$", LEAF_BOX), logits, "4")
+        for pooled, line in ((avg, lines["avg"]), (largest, lines["max"])):
+            both_ways(ax, features, pooled, line)
+            both_ways(ax, pooled, hidden, lines["in"])
+        both_ways(ax, logits, m, lines["s"])
+        both_ways(ax, m, times, lines["m"])
+        both_ways(ax, features, times, gate_line)
+        both_ways(ax, times, result, f"$d{after}$")
+    plt.show()
+
+
+def table_of_routes(tables: Mapping[str, Array], names: Sequence[str]) -> None:
+    """How much of dF each of nine routes carries, a table for each case."""
+    figure, axes = subplots(1, len(tables), (9, 3.9), sharey=True)
+    for ax, (title, table) in zip(axes, tables.items(), strict=True):
+        picture = ax.imshow(table, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+        for (row, column), value in np.ndenumerate(table):
+            colour = "black" if value > 0.6 else "white"
+            ax.text(column, row, f"{value:.1%}", ha="center", va="center", color=colour)
+        ax.set_xticks(range(3), names)
+        ax.set_yticks(range(3), names)
+        ax.set(xlabel="then from $F'$ to $F$")
+        ax.set_title(title, fontsize=10)
+    axes[0].set_ylabel("first from $F''$ to $F'$")
+    figure.colorbar(picture, ax=axes, label="length of the route / length of dF")
     plt.show()
