@@ -88,3 +88,41 @@ def a_7_2(value: Any) -> str | None:
         {6: "After each of the three ways to F′, there are three to F. They multiply."},
         f"Got {value}. Count the ways from F″ to F′, and the ways from F′ to F. Each may follow each.",
     )
+
+
+def a_8_1(value: Any) -> str | None:
+    """1e-8 or so against 1e-11 or so."""
+    got = float(value)
+    if got in (1e2, 1e3, 1e4):
+        return None
+    return f"Got {value}. Read the lowest points of both V shapes on the axis on the left, and divide them."
+
+
+def a_8_2(value: Any) -> str | None:
+    """|x + iε| is real."""
+    return _number(
+        value,
+        0,
+        1e-9,
+        {1.0: "That is the true slope. What is the imaginary part of a real number?"},
+        f"Got {value}. |2 + iε| is a real number. What is its imaginary part?",
+    )
+
+
+def a_8_3(value: Any) -> str | None:
+    """Only "d" is right."""
+    if not isinstance(value, str):
+        return f'Expected letters such as "bf", got {value!r}.'
+    got = set(value.lower()) - set(" ,")
+    if got == {"d"}:
+        return None
+    if "d" not in got:
+        return '"d" is the right one, and your check rejects it. How large is its error, and what do you compare it with?'
+    missed = {
+        "a": "all entries 0.3 % too large",
+        "b": "d_out ignored",
+        "c": "the right numbers in the wrong places",
+        "e": "no signs",
+        "f": "one entry wrong by 0.001",
+    }
+    return "; ".join(f'"{name}" is wrong: {missed[name]}' for name in sorted(got - {"d"}) if name in missed) + "."

@@ -287,3 +287,46 @@ def table_of_routes(tables: Mapping[str, Array], names: Sequence[str]) -> None:
     axes[0].set_ylabel("first from $F''$ to $F'$")
     figure.colorbar(picture, ax=axes, label="length of the route / length of dF")
     plt.show()
+
+
+# --- chapter 8 --------------------------------------------------------------------------------------------------------
+
+
+def errors_over_steps(steps: Sequence[float], errors: Mapping[str, Sequence[float]]) -> None:
+    """The error of each method as its step shrinks."""
+    _, ax = subplots(1, 1, (8, 4))
+    styles = zip(errors.items(), (("o", GREY), ("s", BLUE), ("^", ORANGE)), strict=False)
+    for (name, values), (marker, colour) in styles:
+        ax.loglog(steps, values, marker + "-", markersize=4, color=colour, label=name)
+    ax.loglog(steps, [2.2e-16 / step for step in steps], ":", color=FORWARD, label="rounding, $2.2·10^{-16}/ε$")
+    ax.set(xlabel="step ε", ylabel="relative error of the slope", ylim=(3e-18, 1e4))
+    ax.annotate("truncation ~ ε", (1e-4, 6e-5), (3e-6, 3e-3), arrowprops={"arrowstyle": "->"})
+    ax.annotate("truncation ~ ε²", (1e-4, 3e-9), (2e-3, 2e-11), arrowprops={"arrowstyle": "->"})
+    ax.legend(fontsize=8, loc="upper center", ncol=2)
+    only_left_and_bottom(ax)
+    plt.show()
+
+
+def slopes_at_a_corner(places: Array, seen: Mapping[float, Array]) -> None:
+    """The slope of ReLU near 0, and what central differences see of it."""
+    _, ax = subplots(1, 1, (7, 2.7))
+    ax.plot(places, places > 0, color=GREY, linewidth=3, alpha=0.5, label="the slope of ReLU")
+    for (step, values), colour in zip(seen.items(), (BLUE, ORANGE), strict=True):
+        ax.plot(places, values, color=colour, label=f"central difference, ε = {step:g}")
+    ax.set(xlabel="x", ylabel="slope", xticks=[-2e-4, -1e-4, 0, 1e-4, 2e-4])
+    ax.legend(fontsize=8)
+    only_left_and_bottom(ax)
+    plt.show()
+
+
+def lost_paths(lost: Mapping[str, Sequence[float]]) -> None:
+    """For each path a row of dots: how wrong dF is without it, in each block."""
+    _, ax = subplots(1, 1, (8, 2.6))
+    for y, values in enumerate(lost.values()):
+        ax.semilogx(values, np.full(len(values), y), "o", color=BLUE, alpha=0.5)
+    ax.axvline(1e-2, color=BACKWARD, linestyle="--")
+    ax.text(1.05e-2, -0.7, "tolerance 0.01", color=BACKWARD, fontsize=9)
+    ax.set_yticks(range(len(lost)), [f"without the {name}" for name in lost])
+    ax.set(xlabel="error of dF, relative", ylim=(3.5, -1.1), xlim=(1e-3, 1))
+    only_left_and_bottom(ax)
+    plt.show()
