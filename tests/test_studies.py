@@ -91,6 +91,27 @@ def test_the_right_backward_has_no_gradient_error() -> None:
     assert running.gradient_error(TINY, running.of(TINY, "train", 50, 0)) == 0
 
 
+def test_gates_that_start_open() -> None:
+    net = running.network(replace(TINY, variant=plan.OPEN)).eval()
+    before = running.network(replace(TINY, variant="as released")).eval()
+    images = running.of(TINY, "train", 20, 0).images
+    net(images)
+    before(images)
+    for block, maps in net.maps.items():
+        for kind, m in maps.items():
+            assert m.min() > 0.95, (block, kind)
+            assert before.maps[block][kind].max() < 0.7, (block, kind)
+
+
+def test_a_learning_rate_is_chosen_before_the_runs_it_is_for() -> None:
+    for study in plan.SEARCHED:
+        chosen = set()
+        for searches, runs in plan.stages(study):
+            chosen |= {(summary.cell_of(run), run.peak) for run in searches}
+            assert {(summary.cell_of(run), peak) for run in runs for peak in plan.PEAKS} <= chosen
+    assert not any(searches for study in plan.STUDIES for searches, _ in plan.stages(study, quick=True))
+
+
 # --- measures -------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +216,7 @@ def test_a_planted_gain_is_found_and_none_is_found_where_there_is_none() -> None
     assert "worse than none: CBAM" in summary.features(made_up(-0.1, rng))
     said = [summary.features(made_up(0.0, rng)) for _ in range(100)]
     false_alarms = sum("better" in text or "worse" in text for text in said)
-    assert false_alarms <= 11  # 5 expected; more than 11 in one case of 200
+    assert false_alarms <= 9  # 3 expected: in 1.25 and 1.67 % of the tables for each variant; more than 9 hardly ever
 
 
 def test_the_learning_rate_is_chosen_on_the_validation_split_alone() -> None:
@@ -266,6 +287,22 @@ def test_the_command_stops_goes_on_and_shows(
     out = capsys.readouterr().out
     assert "1 of 1" not in out
     assert "2 of 2 runs of the plan have been made" in out
+
+
+def test_the_command_trains_with_the_learning_rate_that_did_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_up(run: Run) -> dict[str, object]:
+        score = 1 - abs(run.peak - 0.3) if run.purpose == "validation" else 0.5
+        return {"scores": {"accuracy": score}, "losses": [2.0, 1.0], "seconds": [1.0, 2.0], "diverged": False}
+
+    monkeypatch.setattr(running, "run_one", made_up)
+    monkeypatch.setitem(plan.PLANS, "features", lambda quick=False: [TINY])
+    assert main(["study", "features", "--output", str(tmp_path)]) == 0
+    runs = [result.run for result in store.read(tmp_path)]
+    assert sorted(run.peak for run in runs if run.purpose == "validation") == list(plan.PEAKS)
+    assert [run.peak for run in runs if run.purpose == "test"] == [0.3]
+    assert [run.peak for run in plan.PLANS["features"]()] == [0.1]  # what is not searched for stays as it is
 
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")  # comes with the wheel of MPICH, which is in the extra "test"

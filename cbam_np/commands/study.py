@@ -65,12 +65,10 @@ def run(
 
 
 def make_runs(console: Console, study: str, quick: bool, folder: Path, mapped: Mapped) -> None:
-    """First the runs that choose learning rates, then those that they are chosen for."""
-    runs = plan.PLANS[study](quick)
-    if not quick and study in plan.SEARCHED:
-        make(console, store.missing(folder, plan.searches(runs)), folder, mapped)
-        runs = with_best_peaks(runs, folder)
-    make(console, store.missing(folder, runs), folder, mapped)
+    """Stage by stage: first the runs that choose learning rates, then those that they are chosen for."""
+    for searches, runs in plan.stages(study, quick):
+        make(console, store.missing(folder, searches), folder, mapped)
+        make(console, store.missing(folder, with_best_peaks(runs, folder) if searches else runs), folder, mapped)
 
 
 def with_best_peaks(runs: list[Run], folder: Path) -> list[Run]:

@@ -1,11 +1,13 @@
 """What is to be run: a study is a list of runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
 CBAM: dict[str, Any] = {"attention": "cbam"}
+OPEN = "as released, gates open"  # its biases start so that every gate is near 1; see `running.opened`
 
 # the options of `cbam_np.nets.resnet`; reduction 4, as the stages have 8 to 32 channels
 VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -23,6 +25,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "spatial 1×1 conv, k=7": CBAM | {"spatial_pooling": "conv"},
         "spatial first": CBAM | {"order": "spatial-channel"},
         "parallel": CBAM | {"order": "parallel"},
+        "as released": CBAM | {"variant": "released"},
+        OPEN: CBAM | {"variant": "released"},
     }
 )
 KINDS = ("none", "SE", "channel", "spatial", "CBAM")
@@ -41,6 +45,7 @@ ABLATIONS = {
         "spatial max only",
     ),
     "order": ("CBAM", "spatial first", "parallel"),
+    "how the gates start": ("none", "CBAM", "as released", OPEN),
 }
 
 # wrong backwards: what is done wrong -> file of the package, fragment, what it becomes
@@ -140,18 +145,32 @@ def searches(runs: Iterable[Run]) -> list[Run]:
 def features(quick: bool = False) -> list[Run]:
     """Claim 2: the ablations, for every amount of clutter and for clothes, trained for a short time and to a plateau.
 
-    The peaks are still to be chosen. Without attention there are longer trainings too, to compare at equal time.
+    What says most comes first, so that a study that is stopped has something to say. The peaks are still to be chosen.
+    Without attention there are longer trainings too, to compare at equal time.
     """
     if quick:
         return [Run("features", variant, seed=seed, **QUICK) for seed in range(2) for variant in KINDS]
-    runs = []
-    for data, clutter in (("digits", 4), ("digits", 2), ("digits", 8), ("fashion", 0)):
-        for seed in range(SEEDS):
-            cell: dict[str, Any] = {"data": data, "clutter": clutter, "seed": seed}
-            runs += [Run("features", variant, **cell) for variant in VARIANTS]
-            runs += [Run("features", "none", epochs=SHORT * 2, **cell)]
-            runs += [Run("features", variant, epochs=PLATEAU, **cell) for variant in KINDS]
-    return [*runs, Run("features", "none", library="torch"), Run("features", "CBAM", library="torch")]
+    first, rest = ("digits", 4), [("digits", 8), ("digits", 2), ("fashion", 0)]
+    return list(
+        dict.fromkeys(
+            [
+                *ablations(*first, VARIANTS),
+                *(Run("features", variant, library="torch") for variant in ("none", "CBAM")),
+                *(run for where in rest for run in ablations(*where, KINDS)),
+                *(run for where in (first, *rest) for run in ablations(*where, KINDS, PLATEAU)),
+                *(run for where in rest for run in ablations(*where, VARIANTS)),
+            ]
+        )
+    )
+
+
+def ablations(data: str, clutter: int, variants: Iterable[str], epochs: int = SHORT) -> list[Run]:
+    """Each variant with each seed; with short trainings, one twice as long without attention."""
+    return [
+        Run("features", variant, data=data, clutter=clutter, epochs=how_long, seed=seed)
+        for seed in range(SEEDS)
+        for variant, how_long in [*((v, epochs) for v in variants), *([("none", 2 * SHORT)] if epochs == SHORT else [])]
+    ]
 
 
 def everywhere(quick: bool = False) -> list[Run]:
@@ -181,7 +200,13 @@ PLANS = {"light": light, "features": features, "everywhere": everywhere, "bugs":
 SEARCHED = ("features", "everywhere")  # the studies in which each variant has its own learning rate
 
 
+def stages(study: str, quick: bool = False) -> Iterator[tuple[list[Run], list[Run]]]:
+    """The runs of a study in the order in which they are made: those that choose learning rates, those they are for."""
+    for _, stage in groupby(PLANS[study](quick), key=lambda run: (run.data, run.clutter, run.net, run.head)):
+        runs = list(stage)
+        yield (searches(runs) if study in SEARCHED and not quick else []), runs
+
+
 def every_run(study: str) -> list[Run]:
-    """The full plan of a study: the runs that choose learning rates first, each run once."""
-    runs = PLANS[study]()
-    return list(dict.fromkeys([*(searches(runs) if study in SEARCHED else []), *runs]))
+    """The full plan of a study, each run once."""
+    return list(dict.fromkeys(run for stage in stages(study) for part in stage for run in part))

@@ -16,7 +16,7 @@ from cbam_np.nets.layers import Chain
 from cbam_np.nets.network import Network
 from cbam_np.nets.pictures import epochs_to_show, spatial_maps
 from cbam_np.nets.studies.counting import count_and_time
-from cbam_np.nets.studies.plan import MISTAKES, VARIANTS, Run
+from cbam_np.nets.studies.plan import MISTAKES, OPEN, VARIANTS, Run
 from cbam_np.nets.training import Recipe
 
 BATCH, TEST, SHOWN, LOOKED_AT = 25, 1500, 4, 200  # LOOKED_AT: scenes whose maps are compared with their masks
@@ -84,7 +84,21 @@ def network(run: Run) -> Network:
     }  # fmt: skip
     if run.net == "vgg11":
         return (package.vgg if package else vgg)(11, size=32, hidden=64, batch_norm=True, **options)
-    return (package.resnet if package else resnet)(8, **options)
+    net = (package.resnet if package else resnet)(8, **options)
+    return opened(net) if run.variant == OPEN else net
+
+
+def opened(net: Network, gate: float = 4.0) -> Network:
+    """The same with biases such that every gate starts near σ(4) = 0.98: a fresh block hands its input on.
+
+    In the released variant b2 is added twice, once for each pooled vector; and γ = 0 leaves β alone before the sigmoid.
+    """
+    biases = {"channel.b2": gate / 2, "spatial.bn.bias": gate}
+    for name, w in net.params.items():
+        for ending, value in biases.items():
+            if name.endswith(ending):
+                net.params[name] = np.full_like(w, value)
+    return net
 
 
 def recipe(run: Run) -> Recipe:

@@ -217,7 +217,10 @@ def in_words(setting: dict[str, Any]) -> str:
 
 
 def ablation(results: list[Result], variants: Sequence[str], setting: dict[str, Any]) -> tuple[list[list[str]], str]:
-    """Rows of a table, and what they say in words. Each variant is compared with the first."""
+    """Rows of a table, and what they say in words. Each variant is compared with the first.
+
+    The limit for p counts the comparisons that are planned, of which some may not have been run yet.
+    """
     by_variant = {variant: scores(results, variant=variant, **setting) for variant in variants}
     there = {variant: found for variant, found in by_variant.items() if found}
     if variants[0] not in there:
@@ -225,7 +228,7 @@ def ablation(results: list[Result], variants: Sequence[str], setting: dict[str, 
     first, rows, groups = there[variants[0]], [], defaultdict(list)
     for variant, found in there.items():
         d = difference(first, found)
-        answer = "" if variant == variants[0] else verdict(d, len(there) - 1)
+        answer = "" if variant == variants[0] else verdict(d, len(variants) - 1)
         seconds = [r.found["seconds"][-1] for r in matching(results, variant, setting)]
         shown = ["", "", ""] if variant == variants[0] else [points(d), p_value(d.p), answer]
         paper = f"{PAPER[variant]:.2f}" if variant in PAPER else "–"
