@@ -53,6 +53,11 @@ class Mistake:
     more: str = ""
 
 
+def mistake(what: str, *lines: str, more: str = "") -> Mistake:
+    """A mistake from lines in turn: right, wrong, right, wrong, ..."""
+    return Mistake(what, tuple(zip(lines[::2], lines[1::2], strict=True)), more)
+
+
 @dataclass(frozen=True)
 class Exercise:
     """A function to be written.

@@ -132,7 +132,14 @@ class _Judge:
 
     def judge_results(self) -> None:
         """Raise WrongError unless outputs and gradients are right."""
-        runs = [self.forward(case) for case in self.exercise.cases]
+        runs: list[Run] = []
+        for case in self.exercise.cases:
+            try:
+                runs.append(self.forward(case))
+            except WrongError:
+                if runs:  # wrong numbers in an earlier case say more than an error in this one
+                    self.compare(runs, ("forward", 0))
+                raise
         if runs:
             self.compare(runs, ("forward", 0))
             self.not_shared(runs, "out" if not self.exercise.plain else "the result")
@@ -140,10 +147,13 @@ class _Judge:
         if runs and not self.exercise.plain:
             if any(run.backward is None for run in runs):
                 raise WrongError(Finding("backward: not written yet"), FORWARD)
-            for run in runs:
-                self.backward(run, runs)
-            for index in range(1, len(self.exercise.results)):
-                self.compare(runs, ("backward", index))
+            for i, run in enumerate(runs):
+                try:
+                    self.backward(run)
+                except WrongError:
+                    self.compare_gradients(runs[:i])
+                    raise
+            self.compare_gradients(runs)
             self.not_shared(runs, "a gradient")
             self.quiet()
 
@@ -226,7 +236,17 @@ class _Judge:
         kind = f"a tuple of {len(result)}" if isinstance(result, tuple) else _kind(result)
         raise _wrong("forward", want, kind, "Every operation returns exactly two things.", "not two things returned")
 
-    def backward(self, run: Run, runs: list[Run]) -> None:
+    def compare_gradients(self, runs: list[Run]) -> None:
+        """Raise WrongError if any gradient is wrong in any of these cases."""
+        if not runs:
+            return
+        if order := self.other_order(runs):
+            lines = (("note", order),)
+            raise WrongError(Finding("backward: the gradients come in another order", lines, (f"The stub says: {', '.join(self.exercise.results[1:])}.",), "another order"))
+        for index in range(1, len(self.exercise.results)):
+            self.compare(runs, ("backward", index))
+
+    def backward(self, run: Run) -> None:
         """Call it twice with a random d_out, after all forwards; fill run.results."""
         names = self.exercise.results[1:]
         upstream = self.exercise.upstream(run.case)
@@ -420,22 +440,24 @@ class _Judge:
                 yield f"your {name} has entries that are nan"
             elif factor := facts.multiple(name, got, expected, cases):
                 yield factor
+                return
             if index and self.ignores_upstream(runs[wrong[0]], index):
                 yield f"your {name} is the same for every d_out"
-                return
-            if order := self.other_order(runs):
-                yield order
                 return
             for what, mask_of in self.exercise.places.items():
                 masks = [np.broadcast_to(mask_of(*run.inputs), e.shape) for run, e in zip(runs, expected, strict=True)]
                 offs = [~facts.close(g, e, self.exercise.tolerance) for g, e in zip(got, expected, strict=True)]
                 if not any((off & ~mask).any() for off, mask in zip(offs, masks, strict=True)):
                     yield f"your {name} is wrong only {what}, and right everywhere else"
+                    return
+        said = 0
         largest = max(wrong, key=lambda i: expected[i].size)
         if got[largest].shape == expected[largest].shape:
-            yield from facts.relations(name, got[largest], expected[largest], cases[largest])
+            for text in facts.relations(name, got[largest], expected[largest], cases[largest]):
+                said += 1
+                yield text
         right = [i for i in range(len(runs)) if i not in wrong and expected[i].any()]
-        if right:
+        if right and not said:
             yield f"right for {_sizes(cases[right[0]])}, wrong for {_sizes(cases[wrong[0]])}"
 
     def ignores_upstream(self, run: Run, index: int) -> bool:
@@ -465,9 +487,13 @@ class _Judge:
         return next((m for m in fitting if self.explains_all(runs, m)), fitting[0] if fitting else None)
 
     def explains(self, runs: list[Run], mistake: Mistake, index: int) -> bool:
+        tolerance = self.exercise.tolerance
         pairs = [(run.results[index], results_of(self.exercise, mistake, i)) for i, run in enumerate(runs)]
+        if pairs[0][1] is None:  # it stops with an error where all sizes differ; in small cases it may
+            return False
         return all(
-            results is not None and index < len(results) and _is_numeric(got) and _alike(got, results[index], self.exercise.tolerance) for got, results in pairs
+            results is None or (index < len(results) and _is_numeric(got) and _alike(got, results[index], tolerance))
+            for got, results in pairs
         )
 
     def explains_all(self, runs: list[Run], mistake: Mistake) -> bool:
