@@ -126,3 +126,18 @@ def a_8_3(value: Any) -> str | None:
         "f": "one entry wrong by 0.001",
     }
     return "; ".join(f'"{name}" is wrong: {missed[name]}' for name in sorted(got - {"d"}) if name in missed) + "."
+
+
+def a_11_1(value: Any) -> str | None:
+    """2k²."""
+    return _number(
+        value,
+        98,
+        0,
+        {
+            49: "The kernel has two input channels, the average and the maximum.",
+            100: "The convolution has no bias.",
+            99: "The convolution has no bias.",
+        },
+        f"Got {value}. Subtract the two formulas of the table.",
+    )

@@ -1,8 +1,6 @@
 """The pictures of chapters 7 to 12: what is drawn here is computed in the chapters, or comes from the studies' results."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from cbam_np.arrays import Array
 from cbam_np.course import hunt
+from cbam_np.course.measured import Interval, chosen
 
 FORWARD, BACKWARD = "#1b1f24", "#c2410c"  # arrows
 BLUE, ORANGE, GREEN, GREY = "#2f6db5", "#d97706", "#1a7f37", "#8a8f98"
@@ -42,25 +41,6 @@ def only_left_and_bottom(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-# --- the studies' results ---------------------------------------------------------------------------------------------
-
-
-def results(study: str) -> list[dict[str, Any]]:
-    """The results of a study in this project: dicts with "run", "found" and "machine"."""
-    start = Path.cwd()
-    folders = [folder / "docs" / "_generated" / "studies" / study for folder in (start, *start.parents)]
-    found = next((folder for folder in folders if folder.is_dir()), None)
-    if found is None:
-        raise FileNotFoundError(f"study: expected results of {study!r} in docs/_generated/studies above {start}")
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(found.glob("*.json"))]
-
-
-def bug_runs(mistake: str) -> list[dict[str, Any]]:
-    """The runs with a planted mistake, by seed; "" for the right backward."""
-    chosen = [r for r in results("bugs") if r["run"]["mistake"] == mistake]
-    return sorted(chosen, key=lambda r: int(r["run"]["seed"]))
-
-
 # --- chapter 9 --------------------------------------------------------------------------------------------------------
 
 QUIZ = ("path through the map dropped", "", "maximum dropped", "kernel not flipped")
@@ -70,7 +50,7 @@ def which_is_right() -> None:
     """Four trainings, one of them right, without titles that tell."""
     _, axes = subplots(1, len(QUIZ), (9.5, 2.4), sharey=True)
     for number, (ax, mistake) in enumerate(zip(axes, QUIZ, strict=True), start=1):
-        for run in bug_runs(mistake):
+        for run in chosen("bugs", mistake=mistake):
             losses = run["found"]["losses"]
             ax.plot(range(1, len(losses) + 1), losses, color=BLUE, linewidth=1)
         ax.set(title=f"network {number}", xlabel="epoch", ylim=(0, 2.6), xticks=[1, 5, 10])
@@ -329,4 +309,57 @@ def lost_paths(lost: Mapping[str, Sequence[float]]) -> None:
     ax.set_yticks(range(len(lost)), [f"without the {name}" for name in lost])
     ax.set(xlabel="error of dF, relative", ylim=(3.5, -1.1), xlim=(1e-3, 1))
     only_left_and_bottom(ax)
+    plt.show()
+
+
+# --- chapter 11 -------------------------------------------------------------------------------------------------------
+
+
+def dots_and_intervals(rows: Mapping[str, tuple[Sequence[float], Interval]], label: str, line: float) -> None:
+    """A row for each name: one dot a seed, and the mean with its interval; a dotted line to compare with."""
+    _, ax = subplots(1, 1, (8, 0.42 * len(rows) + 0.9))
+    for y, (values, (mean, half)) in enumerate(rows.values()):
+        ax.errorbar(mean, y, xerr=half, fmt="s", color=BLUE, capsize=4, markersize=6)
+        ax.plot(values, np.full(len(values), y + 0.22), "o", color=GREY, markersize=4)
+    ax.axvline(line, color=FORWARD, linewidth=0.8, linestyle=":")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set(xlabel=label, ylim=(len(rows) - 0.4, -0.6))
+    only_left_and_bottom(ax)
+    plt.show()
+
+
+def looks_over_epochs(runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], best: Interval) -> None:
+    """For each block of a network, how much of its map lies on the digit after each epoch, one line a seed."""
+    blocks = list(next(iter(runs.values()))[0])
+    _, axes = subplots(len(runs), len(blocks), (9, 2.2 * len(runs)), sharex=True, sharey=True, squeeze=False)
+    for row, (name, seeds) in zip(axes, runs.items(), strict=True):
+        for ax, part in zip(row, blocks, strict=True):
+            for seed in seeds:
+                ax.plot(range(len(seed[part])), seed[part], color=BLUE, linewidth=1)
+            ax.axhline(1, color=FORWARD, linewidth=0.8, linestyle=":")
+            ax.axhline(best.mean, color=ORANGE, linewidth=1, linestyle="--")
+            ax.set_title(f"{name}: $M_s$ of {part}", fontsize=9)
+            only_left_and_bottom(ax)
+        row[0].set_ylabel("share on the digit,\n1 is chance", fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    axes[0, -1].text(10, best.mean + 0.05, "Grad-CAM", color=ORANGE, fontsize=8, ha="right")
+    plt.show()
+
+
+def losses_beside_the_right_one(runs: Mapping[str, Sequence[Sequence[float]]], right: Sequence[Sequence[float]]) -> None:
+    """A panel for each mistake: its losses over those of the right backward pass, one line a seed."""
+    _, axes = subplots(2, 3, (9, 4.4), sharex=True, sharey=True)
+    for ax, (name, seeds) in zip(axes.flat, runs.items(), strict=True):
+        for losses, colour in [*((each, GREY) for each in right), *((each, BACKWARD) for each in seeds)]:
+            ax.plot(range(1, len(losses) + 1), np.clip(losses, 0, 4), color=colour, linewidth=1)
+        ax.set_title(name, fontsize=9)
+        ax.set_ylim(0, 4)
+        if not any(seeds):
+            ax.text(0.5, 0.5, "diverged in the first epoch", color=BACKWARD, ha="center", transform=ax.transAxes)
+        only_left_and_bottom(ax)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("loss")
     plt.show()
