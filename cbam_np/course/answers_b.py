@@ -141,3 +141,21 @@ def a_11_1(value: Any) -> str | None:
         },
         f"Got {value}. Subtract the two formulas of the table.",
     )
+
+
+def a_12_1(value: Any) -> str | None:
+    """g = 3/2, kernel 0.75, bias 1 - 4.5."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return f"Expected a pair, the kernel entry and the bias, got {value!r}."
+    entry, bias = (float(x) for x in value)
+    if np.allclose([entry, bias], [0.75, -3.5]):
+        return None
+    if np.isclose(entry, 0.375):
+        return "g = γ/√v, and not γ/v. The variance is a square."
+    if not np.isclose(entry, 0.75):
+        return f"The kernel entry: expected g times 0.5 with g = γ/√v, got {entry:g}."
+    if np.isclose(bias, -2):
+        return "The entry is right. In the bias the mean is multiplied by g, too."
+    if np.isclose(bias, 5.5):
+        return "The entry is right. The mean is subtracted before β is added: check the sign."
+    return f"The entry is right. The bias: expected β - g·μ, got {bias:g}."

@@ -1,6 +1,7 @@
 """The pictures of chapters 7 to 12: what is drawn here is computed in the chapters, or comes from the studies' results."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -355,11 +356,119 @@ def losses_beside_the_right_one(runs: Mapping[str, Sequence[Sequence[float]]], r
             ax.plot(range(1, len(losses) + 1), np.clip(losses, 0, 4), color=colour, linewidth=1)
         ax.set_title(name, fontsize=9)
         ax.set_ylim(0, 4)
-        if not any(seeds):
-            ax.text(0.5, 0.5, "diverged in the first epoch", color=BACKWARD, ha="center", transform=ax.transAxes)
+        ended_early = sum(len(losses) < len(right[0]) for losses in seeds)
+        if ended_early:
+            ax.text(0.5, 0.9, f"{ended_early} of {len(seeds)} diverged", color=BACKWARD, ha="center", transform=ax.transAxes)
         only_left_and_bottom(ax)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     for ax in axes[:, 0]:
         ax.set_ylabel("loss")
+    plt.show()
+
+
+# --- chapter 12 -------------------------------------------------------------------------------------------------------
+
+
+def box(ax: Axes, x: float, y: float, text: str, colour: str) -> Any:
+    """A small rounded box with a text in it."""
+    style = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": FORWARD}
+    return ax.text(x, y, text, ha="center", va="center", fontsize=9, color=FORWARD, bbox=style)
+
+
+def arrow(ax: Axes, start: Any, end: Any, colour: str, route: str = "arc3") -> None:
+    """From one box to another."""
+    style = {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch(), "connectionstyle": route}
+    style |= {"arrowstyle": "-|>", "color": colour, "shrinkA": 1, "shrinkB": 1}
+    ax.annotate("", end.get_position(), start.get_position(), arrowprops=style)
+
+
+def canvas(size: tuple[float, float], xlim: tuple[float, float], ylim: tuple[float, float]) -> Axes:
+    """Axes without a frame."""
+    _, ax = subplots(1, 1, size)
+    ax.set(xlim=xlim, ylim=ylim)
+    ax.axis("off")
+    axes: Axes = ax
+    return axes
+
+
+LEAF = "AccumulateGrad"
+RESHAPES = {"ViewBackward0", "UnsqueezeBackward0", "TBackward0", "SliceBackward0", "AliasBackward0"}
+STEPS = (  # autograd's name, ours, where to draw it; in the order in which `walk` meets the nodes
+    ("Mul", "gate (11)", (0, 0)),
+    ("Sigmoid", "sigmoid (10)", (1.4, 1.3)),
+    ("Convolution", "conv2d (10)", (3.1, 1.3)),
+    ("Cat", "concat (10)", (4.9, 1.3)),
+    ("Mean", "avg pool (8)", (6.7, 1.9)),
+    ("Mul", "gate (7)", (8.5, 3)),
+    ("Sigmoid", "sigmoid (6)", (7.5, 4.6)),
+    ("Add", "+ (6)", (6.1, 4.6)),
+    ("Mm", "W2 (5)", (4.9, 5.4)),
+    ("Relu", "relu (5)", (3.8, 5.4)),
+    ("Mm", "W1 (5)", (2.7, 5.4)),
+    ("Mean", "avg pool (3)", (1.35, 5.4)),
+    (LEAF, "dF", (0, 3)),
+    (LEAF, "dW1", (2.7, 4.6)),
+    (LEAF, "dW2", (4.9, 4.6)),
+    ("Mm", "W2 (5)", (4.9, 3.8)),
+    ("Relu", "relu (5)", (3.8, 3.8)),
+    ("Mm", "W1 (5)", (2.7, 3.8)),
+    ("Max", "max pool (4)", (1.35, 3.8)),
+    ("Max", "max pool (9)", (6.7, 0.75)),
+    (LEAF, "dK", (3.1, 2.2)),
+)
+
+
+def before(node: Any) -> list[Any]:
+    """The nodes of autograd's graph that `node` sends gradient to, past those that only reshape."""
+    children = [child for child, _ in node.next_functions if child is not None]
+    return [end for child in children for end in (before(child) if child.name() in RESHAPES else [child])]
+
+
+def walk(node: Any, seen: list[Any]) -> list[Any]:
+    """All nodes, each once: a node, then all that its first child leads to, then its second."""
+    if node not in seen:
+        seen.append(node)
+        for child in before(node):
+            walk(child, seen)
+    return seen
+
+
+def autograd_graph(f2: Any) -> dict[str, int]:
+    """Draw the graph behind the tensor f2, each node with our step in it; how many arrows end at each leaf.
+
+    Raises ValueError if a node isn't the one that our step would be.
+    """
+    nodes = walk(f2.grad_fn, [])
+    for at, (theirs, ours, _) in zip(nodes, STEPS, strict=True):
+        if theirs not in at.name():
+            raise ValueError(f"f2: expected a node {theirs} for {ours}, got {at.name()}")
+    ax = canvas((10, 5.6), (-0.6, 9.1), (-0.6, 5.8))
+    boxes = {}
+    for at, (theirs, ours, (x, y)) in zip(nodes, STEPS, strict=True):
+        colour = LEAF_BOX if theirs == LEAF else SPATIAL_BOX if y < 2 else CHANNEL_BOX
+        boxes[at] = box(ax, x, y, ours if theirs == LEAF else f"{theirs}\n{ours}", colour)
+    ends = []
+    for at in nodes:
+        for child in before(at):
+            around = at is nodes[0] and child is nodes[5]  # from gate (11) straight to gate (7)
+            arrow(ax, boxes[at], boxes[child], BACKWARD, "angle,angleA=0,angleB=90,rad=12" if around else "arc3")
+            ends.append(boxes[child].get_text())
+    ax.text(0, -0.5, "dF″ comes in here", ha="center", color=BACKWARD, fontsize=9)
+    plt.show()
+    return {name: ends.count(name) for name in ("dF", "dW1", "dW2", "dK")}
+
+
+def residual_block() -> None:
+    """A branch with CBAM at its end, and the shortcut around it."""
+    ax = canvas((10, 1.7), (-0.4, 10.4), (-0.5, 1.5))
+    labels = ("x", "conv 3×3", "batch\nnorm", "relu", "conv 3×3", "batch\nnorm", "CBAM", "+", "relu", "out")
+    at = np.linspace(0, 10, len(labels))
+    colours = {"CBAM": SPATIAL_BOX, "x": "white", "out": "white"}
+    boxes = [box(ax, x, 0, label, colours.get(label, CHANNEL_BOX)) for x, label in zip(at, labels, strict=True)]
+    for start, end in pairwise(boxes):
+        arrow(ax, start, end, FORWARD)
+    arrow(ax, boxes[0], boxes[7], FORWARD, "bar,fraction=-0.11")
+    shortcut = "shortcut: x, or a 1×1 convolution where the shape changes"
+    ax.text((at[0] + at[7]) / 2, 1.1, shortcut, ha="center", fontsize=9, color=FORWARD)
     plt.show()
