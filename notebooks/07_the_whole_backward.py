@@ -36,8 +36,8 @@ $$F'' = M_s(F') \otimes F' \tag{2}$$
 
 <details><summary>The document's own form, and how to read it</summary>
 
-Section 1, *CBAM 结构*: $\mathbf{F'} = \text{CAM}(\mathbf{F}) \cdot \mathbf{F}$ and $\mathbf{F''} = \text{SAM}(\mathbf{F'})
-\cdot \mathbf{F'}$. CAM and SAM are the two maps here, and the dot is $\otimes$, multiplication entry by entry with
+Section 1, *CBAM 的整体结构*: $\mathbf{F’} = \text{CAM}(\mathbf{F}) \cdot \mathbf{F}$ and $\mathbf{F’’} = \text{SAM}(\mathbf{F’})
+\cdot \mathbf{F’}$. CAM and SAM are the two maps here, and the dot is $\otimes$, multiplication entry by entry with
 broadcasting (广播). All such points are on [one page](A3_misprints.ipynb).
 
 </details>

@@ -159,3 +159,17 @@ def a_12_1(value: Any) -> str | None:
     if np.isclose(bias, 5.5):
         return "The entry is right. The mean is subtracted before β is added: check the sign."
     return f"The entry is right. The bias: expected β - g·μ, got {bias:g}."
+
+
+def a_A2_1(value: Any) -> str | None:
+    """One entry; 7 · 7 pixels in all 3 channels; 7 · 7 pixels in the largest channel of each."""
+    if not isinstance(value, tuple) or len(value) != 3:
+        return f"Expected three numbers, for gate, average and maximum, got {value!r}."
+    gate, average, maximum = (int(x) for x in value)
+    if gate != 1:
+        return f"Through the gate: got {gate}. F″ is a product entry by entry, so how many entries of F′ does one entry of F″ see?"
+    if average != 147:
+        return f"Through the average: got {average}. The gate of a pixel sees 7·7 pixels. In how many channels?"
+    if maximum != 49:
+        return f"Through the maximum: got {maximum}. At each of the 7·7 pixels, how many channels get something?"
+    return None

@@ -472,3 +472,33 @@ def residual_block() -> None:
     shortcut = "shortcut: x, or a 1×1 convolution where the shape changes"
     ax.text((at[0] + at[7]) / 2, 1.1, shortcut, ha="center", fontsize=9, color=FORWARD)
     plt.show()
+
+
+# --- the appendices ---------------------------------------------------------------------------------------------------
+
+
+def two_curves(x: Array, curves: Mapping[str, Array]) -> None:
+    """Functions of one number, side by side."""
+    _, axes = subplots(1, len(curves), (8, 2.3))
+    for ax, (name, y), colour in zip(axes, curves.items(), (BLUE, ORANGE), strict=True):
+        ax.plot(x, y, color=colour, linewidth=2)
+        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.set_title(name, fontsize=10)
+        only_left_and_bottom(ax)
+    plt.show()
+
+
+def spread(parts: Mapping[str, Array]) -> None:
+    """Where a gradient arrives: a column for each path, a row for each channel."""
+    channels = next(iter(parts.values())).shape[1]
+    figure, axes = subplots(channels, len(parts), (7, 6.8))
+    for column, (name, part) in zip(axes.T, parts.items(), strict=True):
+        limit = float(np.abs(part).max())
+        for c, ax in enumerate(column):
+            picture = signed(ax, part[0, c], limit)
+            bare(ax)
+        column[0].set_title(f"{name} path", fontsize=10)
+        figure.colorbar(picture, ax=list(column), orientation="horizontal", shrink=0.8, aspect=15)
+    for c, ax in enumerate(axes[:, 0]):
+        ax.set_ylabel(f"dF′, channel {c}")
+    plt.show()
