@@ -1,44 +1,21 @@
 # %% [markdown]
 r"""
-# 11. From NumPy to CuPy · 从 NumPy 到 CuPy
+# A1. From NumPy to CuPy · 从 NumPy 到 CuPy
 
-CuPy is an array library (数组库) that looks like NumPy and computes on an NVIDIA GPU (图形处理器). The block
-of this course runs on both, from the same source. This chapter shows what that takes.
-
-**What you will learn**
-
-- to run one function on the arrays of several libraries, in one process, without telling it which;
-- why nothing here is global, and what goes wrong if something is;
-- what moves between host (主机) and device (设备), and what it costs;
-- where synchronisation (同步) hides, and why a stopwatch lies that does not know of it;
-- the habits that survive the switch, and what a test without a GPU can say and cannot say.
-
-**What you need:** chapters [1](01_the_block.ipynb) and [5](05_pooling_over_channels.ipynb). You need **no
-GPU**. Where there is none, PyTorch tensors and the strict array-API library stand for "the other library".
-Those cells really run. They show something about the code of this package; about CuPy itself they show
-nothing.
-
-**What you see here.** The stored outputs come from a machine without a GPU. Nothing in them has run on CuPy.
-What is said about CuPy is taken from its documentation and its source, version 14.2, and is marked so. Cells
-that need a GPU ask one flag, `HAVE_GPU`. If you have one, run the chapter again: they do their work, and the
-last cell says that nothing was left out.
+> **Your block runs on NumPy arrays. What does it take to run the same lines on a GPU, and how can you test that without one?**
 """
 
-# %%
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Host and device as boxes; parameters and F cross once, F double prime and dF stay."}}
 import inspect
 import json
 import os
 import platform
-import threading
 import time
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import array_api_compat
 import array_api_strict
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
@@ -47,29 +24,41 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import cbam_np as cb
 from cbam_np.arrays import describe, library_name, usable_cupy
 from cbam_np.checking import cupy_standin as standin
-from cbam_np.checking.cupy_standin import snippets
 from cbam_np.commands import sides
 from cbam_np.commands.timing import interleaved
-from cbam_np.course.chapter_11 import exercise_11_1, exercise_11_2
+from cbam_np.course import answer, pictures_b
 from cbam_np.inputs import namespace
 
-plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
-np.set_printoptions(precision=3, suppress=True)
 here = (Path.cwd(), *Path.cwd().parents)
 root = next(folder for folder in here if (folder / "notebooks" / "timings").is_dir())  # of the project
 
+N, C, H, W = 8, 64, 56, 56
+bytes_f = N * C * H * W * 4
+bytes_params = sum(value.nbytes for value in cb.CBAM(C).params.values())
+pictures_b.host_and_device(bytes_params, bytes_f)
+assert 2600 < bytes_f / bytes_params < 2700
+
 # %% [markdown]
 r"""
-## Is there a GPU?
+A GPU (图形处理器), the device (设备), has a memory of its own. Whatever it works on has to cross a bus first. What to see: the
+parameters cross once, a batch $F$ crosses once, and everything that forward and backward make stays there.
 
-`import cupy` also succeeds on a machine without a driver and without a GPU. So the import proves nothing.
-`usable_cupy` multiplies two small matrices, and if that fails it says which of three things is missing.
+| | |
+|---|---|
+| **Time** | about 50 minutes |
+| **You need** | chapters [1](01_the_block.ipynb) and [2](02_pooling.ipynb), and **no GPU** |
+| **You build** | a function that runs on the arrays of any library |
+
+CuPy is an array library (数组库) that looks like NumPy and computes on an NVIDIA GPU. The block of the package runs on both, from the
+same source. **Nothing that you see here has run on CuPy**: the outputs come from a machine without a GPU. What is said
+about CuPy is from its documentation and its source, version 14.2. If you have a GPU, run the notebook again; cells that need one do their
+work then, and the last one says that nothing was left out.
 """
 
 # %%
 left_out = []  # what this run could not do
 try:
-    cupy = usable_cupy()
+    cupy = usable_cupy()  # multiplies two small matrices: that the import succeeds proves nothing
     HAVE_GPU = True
 except RuntimeError as reason:
     HAVE_GPU = False
@@ -78,75 +67,15 @@ print("HAVE_GPU =", HAVE_GPU)
 
 # %% [markdown]
 r"""
-## One formula on the way: the maximum over channels
+## Write or compare
 
-The document has no section on libraries. Its formulas do not know where their arrays live, and that is the
-point: the code should not know it either. We take one formula along as a sample, from section 3,
-*空间注意力机制(Spatial Attention)*. As the document has it:
-
-$$\mathbf{F}{\text{max}}^s = \max_{k \in C} \mathbf{F}_k$$
-
-The subscript "max" has slipped off the $\mathbf{F}$, $C$ is a number and is treated as a set, and
-$\mathbf{F}$ should be $\mathbf{F'}$. As it must be read, this is formula (9) of chapter 5:
-
-$$\underbrace{F^s_{\text{max}}[n,i,j]}_{N,1,H,W} = \max_{1 \le k \le C} \underbrace{F'[n,k,i,j]}_{N,C,H,W}$$
-
-**On paper.** One sample, three channels, one row, two columns. The left pixel has the values $1, 5, 2$ in its
-three channels, the right pixel $4, 0, 3$. The maxima are $5$, from channel 1, and $4$, from channel 0. Let
-the upstream gradient (上游梯度) be $10$ and $-1$. Then $10$ goes to channel 1 of the left pixel, $-1$ to
-channel 0 of the right pixel, and $0$ everywhere else.
+Take the backward pass (反向传播) of a maximum, formula (9). The winner gets the gradient, all others get 0:
+$dF'[n,c,i,j] = dF^s_{\max}[n,i,j]\,[c = c^*]$. As code there are two ways to say this. You can **write** the gradient at the
+winner's index into an array of zeros, in place (原地). Or you can **compare** each channel's number with the winner's, and choose:
 """
-
-
-# %%
-def backward_in_loops(d_max_s, f1):
-    """One pixel at a time: find the winner, give it everything."""
-    N, C, H, W = f1.shape
-    d_f1 = np.zeros(f1.shape)
-    for n, i, j in np.ndindex(N, H, W):
-        winner = 0
-        for k in range(C):
-            if f1[n, k, i, j] > f1[n, winner, i, j]:
-                winner = k
-        d_f1[n, winner, i, j] = d_max_s[n, 0, i, j]
-    return d_f1
-
-
-f1 = np.array([[1.0, 4.0], [5.0, 0.0], [2.0, 3.0]]).reshape(1, 3, 1, 2)
-d_max_s = np.array([10.0, -1.0]).reshape(1, 1, 1, 2)
-on_paper = np.array([[0.0, -1.0], [10.0, 0.0], [0.0, 0.0]]).reshape(f1.shape)
-assert np.array_equal(backward_in_loops(d_max_s, f1), on_paper)
-
-# %% [markdown]
-r"""
-**Derived.** Call the winner $k^*$; every sample and every pixel has its own.
-
-$$F^s_{\text{max}}[n,i,j] = F'[n,k^*,i,j]$$
-
-Move one entry $F'[n,k,i,j]$ a little. If $k = k^*$ the output moves by as much. If not, the output does not
-move. Other pixels and other samples do not occur. So the derivative is
-
-$$\frac{\partial F^s_{\text{max}}[n,i,j]}{\partial F'[n,k,i,j]} = [\,k = k^*\,]$$
-
-The bracket is $1$ if what stands in it is true, and $0$ if not. The chain rule multiplies with the upstream
-gradient:
-
-$$dF'[n,k,i,j] = dF^s_{\text{max}}[n,i,j] \; [\,k = k^*\,]$$
-
-$$\boxed{dF'[n,k,i,j] = \begin{cases} dF^s_{\text{max}}[n,i,j] & \text{if } k = k^* \\ 0 & \text{else} \end{cases}}$$
-
-The last two lines say the same. As code they are **two different programs**:
-
-- The box can be read as *write*: make zeros, then put the gradient at the index $k^*$. This writes into an
-  array, in place (原地).
-- The line with the bracket can be read as *compare*: number the channels $0, 1, 2, \dots$, compare each
-  number with $k^*$, choose. Nothing is written.
-"""
-
 
 # %%
 def backward_by_writing(d_max_s, f1):
-    """For libraries whose arrays can be written to at an index."""
     winner = np.argmax(f1, axis=1, keepdims=True)
     d_f1 = np.zeros(f1.shape)
     np.put_along_axis(d_f1, winner, d_max_s, axis=1)
@@ -154,44 +83,30 @@ def backward_by_writing(d_max_s, f1):
 
 
 def backward_by_comparing(d_max_s, f1):
-    """For any library."""
-    xp = namespace(d_max_s=d_max_s, f1=f1)
+    xp = namespace(d_max_s=d_max_s, f1=f1)  # which library do these arrays belong to?
     winner = xp.argmax(f1, axis=1, keepdims=True)
     channels = xp.arange(f1.shape[1], dtype=winner.dtype, device=array_api_compat.device(f1))
     return xp.where(xp.reshape(channels, (-1, 1, 1)) == winner, d_max_s, xp.zeros_like(d_max_s))
 
 
-assert np.array_equal(backward_by_writing(d_max_s, f1), on_paper)
-assert np.array_equal(backward_by_comparing(d_max_s, f1), on_paper)
-
-# %% [markdown]
-r"""
-The first line of `backward_by_comparing` is the line that matters: `xp = namespace(...)`. It asks the arrays
-which library they belong to. After it, every function is taken from `xp`, and `np` does not occur any more.
-
-The package has both programs. NumPy and CuPy arrays can be written to, and on NumPy writing is several times
-faster. The arrays of other libraries get the comparison:
-"""
-
-# %%
-print(inspect.getsource(cb.arrays.put_along_axis))
+rng = np.random.default_rng(0)
+f1, d_max_s = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 1, 4, 5))
+written = backward_by_writing(d_max_s, f1)
 for library in ("numpy", "torch", "array_api_strict"):
-    there, d_there = cb.asarray(f1, library), cb.asarray(d_max_s, library)
-    max_s, backward = cb.ops.max_pool_over_channels(there)
-    assert np.array_equal(cb.to_numpy(backward(d_there)), on_paper)
-    assert np.array_equal(cb.to_numpy(backward_by_comparing(d_there, there)), on_paper)
+    compared = backward_by_comparing(cb.asarray(d_max_s, library), cb.asarray(f1, library))
+    assert np.array_equal(cb.to_numpy(compared), written)
+    print(f"{library:17} the same, on {type(compared).__module__.split('.')[0]}'s arrays")
 
 # %% [markdown]
 r"""
-## The same block on several libraries, in one process
+The first works on libraries whose arrays can be written to at an index, and there it's several times as fast. The second works
+on any. The line that matters is `xp = namespace(...)`: it asks the arrays which library they belong to. After it, every function is taken from
+`xp`, and `np` doesn't occur any more. Choosing the library by looking at the arguments is called **dispatch** (分派).
 
-Three functions move arrays, and there are no others:
+## The same block on several libraries
 
-- `cb.asarray(x, "cupy")` gives `x` as an array of that library;
-- `cb.to_numpy(x)` brings it back;
-- `block.to("cupy")` gives a block with the same parameters, moved.
-
-Everything else stays as it is. This is the whole switch:
+Three functions move arrays, and there are no others: `cb.asarray(x, "cupy")` gives `x` as an array of that library,
+`cb.to_numpy(x)` brings it back, and `block.to("cupy")` gives a block with the same parameters, moved. This is the whole switch:
 """
 
 # %%
@@ -219,30 +134,12 @@ for library in libraries:
 
 # %% [markdown]
 r"""
-The same class and the same lines, and each result is an array of the library that came in. Output and
-gradient agree with NumPy to $10^{-12}$.
+The same class and the same lines, and each result is an array of the library that came in. Output and gradient agree with NumPy to
+$10^{-12}$. (*array_api_strict* is a library for tests: it offers what the **array-API standard** (数组 API 标准) promises and refuses the
+rest.)
 
-*array_api_strict* is a library for tests. It computes with NumPy inside, but it offers what the **array-API
-standard** (数组 API 标准) promises, and refuses the rest. What runs on it does not lean on anything special.
-
-## How a function knows: dispatch on the inputs
-
-Choosing the library by looking at the arguments is called **dispatch** (分派). All of it is one function:
-"""
-
-# %%
-print(inspect.getsource(namespace))
-for f2, _ in results.values():
-    print(namespace(f2=f2).__name__)
-
-# %% [markdown]
-r"""
-### What is array-api-compat?
-
-Libraries have the same functions under different names, or the same name with a different meaning. The
-array-API standard settles one spelling for all. **array-api-compat** is a small package that wraps NumPy,
-CuPy, PyTorch and others so that they follow it. It has no arrays of its own: a tensor stays a tensor. Two
-examples, from PyTorch:
+Libraries have the same functions under different names, or one name with different meanings. **array-api-compat** is a small
+package that wraps them so that they follow the standard; a tensor stays a tensor. For example, in PyTorch:
 """
 
 # %%
@@ -260,15 +157,10 @@ assert xp.permute_dims(tensor, (1, 0)).tolist() == [[1.0, 7.0], [5.0, 3.0]]
 
 # %% [markdown]
 r"""
-CuPy needs the wrapper as well: its own `zeros` knows no `device=`, its `clip` knows no `min=`, and it has no
-`vecdot` (we come to how this is known). The package writes `xp.zeros(..., device=...)`, and the wrapper makes
-it work everywhere.
-
 ## Why nothing is global
 
-There is another way that one often sees: a variable somewhere holds the "current backend" (后端), and a
-function sets it. Here it is, in ten lines. `heatmap` stands for a function of somebody else's library. It
-prefers PyTorch, and forgets to put things back.
+There's another way, and you'll often see it: a variable somewhere holds the "current backend" (后端), and a function sets it.
+`heatmap` stands for a function of somebody else's library. It prefers PyTorch and forgets to put things back.
 """
 
 # %%
@@ -293,67 +185,19 @@ assert (before, after) == (np.ndarray, torch.Tensor)
 
 # %% [markdown]
 r"""
-`zeros((2, 3))` gives two different things, and nothing on that line tells you why. It depends on **what ran
-before it**. A test that passes alone fails after another test. Tests in another order give another answer.
+The same line gives two different things, and nothing on that line tells you why: it depends on **what ran before it**. Putting
+it back doesn't help as soon as there are two threads (线程): each sets the backend that it wants, and the later one wins for
+both. With dispatch there's nothing to set and nothing to forget. And it allows the most useful check of all: the same computation on two
+libraries, side by side.
 
-Putting it back does not help when there are two threads (线程). Each of these two sets the backend that it
-wants, and then makes an array. The barrier makes both of them stop between these two lines, which may happen
-at any time without it:
+## A mixture is one clear error
+
+What if half of the arrays have moved and half haven't? Left alone, `np.concatenate` silently goes back to NumPy, and a product
+complains deep inside somebody's formula. The package looks first, and says which two arguments don't fit.
 """
 
 # %%
-made = {}
-both_have_set = threading.Barrier(2)
-
-
-def work(name, library):
-    current["xp"] = library
-    both_have_set.wait()
-    made[name] = library_name(zeros((2, 3)))
-
-
-threads = [threading.Thread(target=work, args=args) for args in (("wants numpy", np), ("wants torch", torch))]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-assert made["wants numpy"] == made["wants torch"]
-print("both threads got the same library; one of them did not want it")
-
-
-def run_on(library):
-    """The same with dispatch: nothing to set, nothing to forget."""
-    f2, _ = cb.cbam(cb.asarray(f, library), block.to(library).params)
-    return library_name(f2)
-
-
-wanted = ["numpy", "torch"] * 10
-with ThreadPoolExecutor(4) as pool:
-    assert list(pool.map(run_on, wanted)) == wanted
-
-# %% [markdown]
-r"""
-Whoever comes last wins. With dispatch there is nothing to set, so nobody can win: the last lines of the cell
-run the block twenty times on two libraries, four runs at a time, and each result belongs to the library that
-it should.
-
-A global backend would also forbid the most useful check of all, the one that you have seen above: the same
-computation on both libraries, side by side, compared.
-
-## Mixing libraries is one clear error
-
-What happens if half of the arrays have moved and half have not? Left alone, libraries do different things.
-Here `np.concatenate` silently goes back to NumPy, and the product complains, deep inside somebody's formula,
-and names nothing that you have written. The package looks first, and says which two arguments do not fit.
-"""
-
-# %%
-array, tensor = np.ones((2, 3)), torch.ones((2, 3), dtype=torch.float64)
-assert type(np.concatenate([array, tensor])) is np.ndarray
-try:
-    array * tensor
-except TypeError as error:
-    print(f"array * tensor\n   TypeError: {error}\n")
+assert type(np.concatenate([np.ones(3), torch.ones(3)])) is np.ndarray
 
 
 def complaint(f, params):
@@ -382,58 +226,11 @@ for what, (some_f, params) in mixed.items():
 
 # %% [markdown]
 r"""
-Why does the package not just move the array for you? Because a move costs, as we see next, and a cost that
-nobody wrote down is a cost that nobody finds.
+Why doesn't it just move the array for you? Because a move costs, and a cost that nobody wrote down is a cost that nobody finds.
 
-## What moves, and what it costs
-
-A GPU has its own memory. To move an array means to copy all of its bytes over a bus. How many bytes are that?
-Take a batch of 8 with 64 channels of 56 × 56 pixels, in float32, and its block.
+CBAM does little arithmetic: what takes time is reading and writing $F$. How often? PyTorch's tensors on the device "meta" have a shape and a
+dtype and **no values**. So we can count without computing:
 """
-
-# %% mystnb={"image": {"alt": "Host and device as boxes; parameters and F cross once, F double prime and dF stay."}}
-N, C, H, W = 8, 64, 56, 56
-bytes_f = N * C * H * W * 4
-bytes_params = sum(value.nbytes for value in cb.CBAM(C).params.values())
-assert 2600 < bytes_f / bytes_params < 2700
-
-figure, ax = plt.subplots(figsize=(10, 3.6))
-ax.set(xlim=(0, 11), ylim=(0, 4))
-ax.axis("off")
-for x, width, colour, title in ((0.1, 2.6, "#fdebd0", "host (NumPy)"), (6.4, 4.5, "#dbe9f6", "device (CuPy)")):
-    ax.add_patch(plt.Rectangle((x, 0.1), width, 3.8, facecolor=colour, edgecolor="black"))
-    ax.text(x + width / 2, 3.5, title, ha="center", fontsize=11, weight="bold")
-for x, y, text in (
-    (1.4, 2.8, "parameters"),
-    (1.4, 1.8, "a batch F"),
-    (1.4, 0.5, "a number, a picture"),
-    (7.2, 2.8, "parameters"),
-    (7.2, 1.8, "F"),
-):
-    ax.text(x, y, text, ha="center", va="center")
-stays = "forward: F′, M_c, M_s, F″\nbackward: dF, gradients\nupdate of the parameters\n\nall of this stays here"
-ax.text(9.4, 1.8, stays, ha="center", va="center", bbox={"facecolor": "white", "boxstyle": "round,pad=0.5"})
-ax.annotate("", (8.0, 1.8), (7.4, 1.8), arrowprops={"arrowstyle": "-|>"})
-for y, start, end, width, text in (
-    (2.8, 2.75, 6.35, 1, f'block.to("cupy"): once, {bytes_params / 1e3:.1f} kB'),
-    (1.8, 2.75, 6.35, 5, f'asarray(f, "cupy"): once a batch, {bytes_f / 1e6:.1f} MB'),
-    (0.5, 6.35, 2.75, 1, "to_numpy(x): as little as you can"),
-):
-    ax.annotate("", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "linewidth": width, "color": "#b03a2e"})
-    ax.text(4.55, y + 0.22, text, ha="center", fontsize=8.5)
-plt.show()
-
-# %% [markdown]
-r"""
-What to see: three arrows cross, and the thick one is paid once for each batch; everything that forward and
-backward make stays on the device.
-
-How does a crossing compare with the computing itself? CBAM does little arithmetic: what takes time is reading
-and writing $F$. So let us count how often an array of the size of $F$ is read or written. We count on
-PyTorch, with tensors on the device "meta": they have a shape and a dtype, and **no values**, so this takes no
-time whatever the size is.
-"""
-
 
 # %%
 class Passes(TorchDispatchMode):
@@ -457,6 +254,7 @@ def without_values(params):
     return {key: cb.asarray(value, "torch").to("meta") for key, value in params.items()}
 
 
+N, C, H, W = 8, 64, 56, 56
 params_meta = without_values(cb.CBAM(C).params)
 f_meta = torch.empty((N, C, H, W), device="meta")
 with Passes(f_meta.numel()) as forward:
@@ -474,81 +272,24 @@ assert on_little.calls == forward.calls  # the same calls for any size
 
 # %% [markdown]
 r"""
-Forward makes 8 passes, and the same calls for any size. You can find the passes in the formulas: average (3)
-and maximum (4) read $F$; the gate (7) reads $F$ and writes $F'$; (8) and (9) read $F'$; the gate (11) reads
-$F'$ and writes $F''$. (Backward has more. On NumPy and CuPy it has fewer than here, because those two write
-where PyTorch compares.)
+Forward makes 8 passes over $F$, and the same calls for any size. You can find them in the formulas: (3) and (4) read $F$; the gate
+(7) reads $F$ and writes $F'$; (8) and (9) read $F'$; the gate (11) reads $F'$ and writes $F''$. A bus is many times slower than a
+device's own memory. So the rule isn't "use the GPU". The rule is: **cross once, then stay**.
 
-Now a reckoning, **not a measurement**. Take round numbers of the right size: a bus that moves 25 GB in a
-second, and a device memory that moves 1000 GB in a second. (Your GPU's data sheet has yours.)
+## Where the host waits
+
+A GPU works while Python goes on. `xp.exp(x)` doesn't compute: it puts an order into a queue (队列), called a **stream** (流), and comes
+back at once. When Python needs a **number**, it has to wait until the queue has come that far: **synchronisation** (同步).
 """
 
-# %%
-BUS, MEMORY = 25e9, 1000e9  # bytes in a second, assumed
-there_and_back = 2 * bytes_f / BUS
-computing = forward.passes * bytes_f / MEMORY
-print(f"F there and F″ back: {1e3 * there_and_back:.2f} ms, forward itself: {1e3 * computing:.2f} ms")
-assert round(there_and_back / computing) == 10
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two lanes: the host launches at once and then waits; the device works all the time."}}
+pictures_b.host_waits()
 
 # %% [markdown]
 r"""
-With these numbers the two crossings take ten times as long as the computing between them. So the rule is not
-"use the GPU", the rule is: **cross once, then stay**. How to measure it on a GPU comes below: first one has
-to know what a stopwatch sees.
-"""
-
-# %% [markdown]
-r"""
-## Where synchronisation hides
-
-A GPU works while Python goes on. A call such as `xp.exp(x)` does not compute. It puts an order into a queue
-(队列), called a **stream** (流), and comes back at once. The device works the queue off, in order. When
-Python needs a **number**, it has to wait until the queue has come that far. This is called synchronisation.
-
-You do not need a GPU to feel it. A pool with one worker is a queue that is worked off in order:
-"""
-
-# %%
-device = ThreadPoolExecutor(max_workers=1)  # a toy, not a GPU
-
-
-def kernel():
-    time.sleep(0.2)  # the device works
-    return 42.0
-
-
-start = time.perf_counter()
-answer = device.submit(kernel)  # like xp.sum(x): an order is put into the queue
-launched = time.perf_counter() - start
-number = answer.result()  # like float(...): wait until it is done
-finished = time.perf_counter() - start
-assert launched < 0.1 < 0.19 < finished
-
-# %% mystnb={"image": {"alt": "Two lanes: the host launches at once and then waits; the device works all the time."}}
-figure, ax = plt.subplots(figsize=(9.5, 2.9))
-launches, kernels = [(0.0, 0.3), (0.35, 0.3), (0.7, 0.3)], [(0.3, 2.6), (2.95, 2.6), (5.6, 2.6)]
-ax.broken_barh(launches, (1.6, 0.7), color="#b03a2e")
-ax.broken_barh([(1.05, 7.2)], (1.6, 0.7), facecolor="white", edgecolor="#b03a2e", hatch="//")
-ax.broken_barh(kernels, (0.4, 0.7), color=["#1f618d", "#2980b9", "#1f618d"])
-ax.text(4.6, 1.95, "float(x): the host waits", ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "w"})
-for (start, length), text in zip(kernels, ("exp", "multiply", "sum"), strict=True):
-    ax.text(start + length / 2, 0.75, text, ha="center", va="center", color="white")
-for time_read, text in ((1.03, "clock read here:\n“it takes no time”"), (8.27, "clock read here:\nright")):
-    ax.axvline(time_read, color="black", linestyle=":")
-    ax.text(time_read + 0.06, 2.75, text, va="center", fontsize=9)
-ax.set(xlim=(-0.05, 9.8), ylim=(0.2, 3.1), yticks=[0.75, 1.95], yticklabels=["device", "host"], xticks=[])
-ax.set_xlabel("time →     (a drawing, not a measurement)")
-plt.show()
-
-# %% [markdown]
-r"""
-What to see: the host has launched three kernels (核函数) before the first one is done; a clock that is read
-there sees only the launches. The line with `float` gets the blame for everything, though it does nothing but
-wait.
-
-So a timing on a GPU needs three things: some calls first that do not count (the first ones compile), then the
-work, then **wait for the device before you read the clock**. On a GPU this cell shows both readings, and then
-what a crossing costs:
+What to see: the host (主机) has launched three kernels (核函数) before the first one is done. A clock that is read there sees only the launches, and
+`float` gets the blame for everything, although it does nothing but wait. So a timing on a GPU needs three things: some calls
+first that don't count (they compile), then the work, then **wait for the device before you read the clock**.
 """
 
 # %%
@@ -571,9 +312,8 @@ else:
 
 # %% [markdown]
 r"""
-Which lines wait? Those that need to **know a value**: for a Python number, for a decision, for the shape of a
-result. The tensors without values answer the question exactly. A line that asks for a value cannot run on
-them; a line that does not ask, runs.
+Which lines wait? Those that need to **know a value**: for a Python number, for a decision, for the shape of a result. Tensors without
+values answer this exactly, since a line that asks for a value can't run on them.
 """
 
 # %%
@@ -603,21 +343,14 @@ assert list(asks.values()) == [True] * 8 + [False] * 3
 
 # %% [markdown]
 r"""
-Printing belongs to the first group as well (a tensor without values prints dots; a CuPy array has to fetch
-its values). The boolean mask is the one that surprises people: the result has as many entries as the mask has
-trues, and somebody has to count them before the result can have a shape. CuPy's source has a comment at such
-a place, in the function behind `nonzero`: *synchronize!*
-
-The counting above has already proved something. The whole block, forward and backward, ran on tensors without
-values. So **no line of it asks for a value**. (On NumPy and CuPy one place is different, the writing in
-`put_along_axis`. It is looked at below, with the stand-in. And whether a function of CuPy waits inside, only
-CuPy knows.)
+The boolean mask is the one that surprises people: the result has as many entries as the mask has trues, and somebody has to count them
+before it can have a shape. And the count above has already shown something: the whole block ran on tensors without values, so
+**no line of it asks for one**.
 
 ## What is different on CuPy
 
-These facts are from CuPy 14.2, not measured on a GPU. The last column says how each is known. **D**: CuPy's
-documentation, *Differences between CuPy and NumPy*. **S**: its source. **W**: the real CuPy was installed
-without a GPU and was asked; it refuses before it touches a device. `x` is a CuPy array, `n` a NumPy array.
+These facts are about CuPy 14.2, and were not measured on a GPU. The last column says how each is known. **D**: CuPy's documentation.
+**S**: its source. **W**: CuPy itself was installed without a GPU and asked; it refuses before it touches a device. `x` is a CuPy array, `n` a NumPy array.
 
 | you write | NumPy | CuPy | write instead | |
 |---|---|---|---|---|
@@ -636,8 +369,14 @@ without a GPU and was asked; it refuses before it touches a device. `x` is a CuP
 | `x[mask]` | works | counts on the device, waits | `xp.where` | S |
 | `with errstate(...)` | works | AttributeError | nothing: CuPy does not warn | W |
 
-What to keep: **ask the inputs for `xp`; keep numbers in arrays; choose with `where`; give new arrays a
-`dtype` and a `device`; cross once.**
+What to keep: **ask the inputs for `xp`; keep numbers in arrays; choose with `where`; give new arrays a `dtype` and a `device`;
+cross once.**
+
+## A stand-in for CuPy
+
+Most machines that run this project's tests have no GPU. And NumPy is no judge: most of the table above is **right on NumPy**. So the
+tests have a **stand-in** (替身): NumPy's arithmetic behind CuPy's door. It refuses what CuPy refuses, and it notes whatever would make the
+host wait and whatever would be copied to the device.
 
 ## A stand-in for CuPy
 
@@ -645,30 +384,6 @@ Most machines that run this project's tests have no GPU. And NumPy is no judge: 
 **right on NumPy**. So the tests have a **stand-in** (替身): NumPy's arithmetic behind CuPy's door. It sits in
 [cbam_np/checking/cupy_standin](../cbam_np/checking/cupy_standin/__init__.py). Its list of names and parameters was dumped from the
 real CuPy, with what CuPy itself answered to a list of lines of code, as far as it gets without a GPU:
-"""
-
-# %%
-answers = standin.MANIFEST["answers"]
-print("asked:", standin.MANIFEST["wheel"])
-for code, error in {
-    "x[...] = n": "ValueError",
-    "out = np.asarray(x)": "TypeError",
-    "out = cp.sum(x, where=b)": "TypeError",
-    "out = cp.max(x, initial=0.0)": "TypeError",
-    "out = cp.var(x, correction=1)": "TypeError",
-    "out = cp.clip(x, min=0.0)": "TypeError",
-    "out = cp.maximum.reduce(x)": "NotImplementedError",
-    'out = cp.zeros(3, device="cpu")': "TypeError",
-    'out = cp.errstate(all="raise")': "AttributeError",
-    "out = cp.vecdot(x, x)": "AttributeError",
-}.items():
-    assert answers[code] == error
-    print(f"{code:34}{error}")
-
-# %% [markdown]
-r"""
-These are the rows marked W. Now the block, on the stand-in. It notes in two lists whatever would make the
-host wait, and whatever would be copied to the device:
 """
 
 # %%
@@ -688,103 +403,18 @@ assert same
 
 # %% [markdown]
 r"""
-And here is what it is for. Its list of lines has those that CuPy refuses, those that it gets silently wrong,
-and those that work but hide something. Who else notices them? Each line runs on NumPy, on PyTorch and on the
-strict library; *noticed* means that an error is raised. (Two lines about memory that nobody has written to
-are left out: they show in the values only.)
-"""
+**A pass on the stand-in is not a pass on CuPy.** Nothing is compiled and no driver is loaded; sums are added in NumPy's order; nothing is
+asynchronous; and what its authors misread in CuPy's documentation, it misjudges. On a machine with a GPU, `make gpu-test` runs
+everything there.
 
-
-# %% mystnb={"image": {"alt": "Four bars: NumPy notices few of the lines, the stand-in all."}}
-def outcome(code, library, arrays):
-    """The name of the error that a line of code raises, or "ok"."""
-    scope = {"cp": library, "np": np, "n": snippets.host(), **arrays}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exec(code, scope)
-    except Exception as error:
-        return type(error).__name__
-    return "ok"
-
-
-def noticed(lines, library, array):
-    """How many of these lines raise an error. Each gets fresh arrays."""
-    fresh = ({name: array(x) for name, x in snippets.inputs().items()} for _ in lines)
-    return sum(outcome(code, library, arrays) != "ok" for code, arrays in zip(lines, fresh, strict=True))
-
-
-def strict_array(x):
-    return array_api_strict.asarray(x.astype("float32") if x.dtype == "float16" else x)  # it has no float16
-
-
-bad = [s.code for s in snippets.SNIPPETS if s.kind in ("refused", "wrong", "hidden") and "empty" not in s.code]
-counts = {
-    "NumPy": noticed(bad, np, np.array),
-    "PyTorch": noticed(bad, namespace(tensor=tensor), torch.tensor),
-    "strict array API": noticed(bad, array_api_strict, strict_array),
-}
-with standin.installed() as cp:
-    counts["stand-in"] = noticed(bad, cp, cp.asarray)
-
-figure, ax = plt.subplots(figsize=(8, 2.3), layout="constrained")
-bars = ax.barh(list(counts), [len(bad)] * len(counts), color="#e5e7e9")
-ax.barh(list(counts), list(counts.values()), color="#2980b9")
-for bar, count in zip(bars, counts.values(), strict=True):
-    ax.text(count - 0.6, bar.get_y() + bar.get_height() / 2, count, ha="right", va="center", color="white")
-ax.set(xlim=(0, len(bad)), xlabel=f"noticed, of {len(bad)} lines that fail, go wrong or hide something on CuPy")
-ax.invert_yaxis()
-plt.show()
-assert counts["NumPy"] < len(bad) / 5
-assert counts["NumPy"] < counts["PyTorch"] < counts["strict array API"] < counts["stand-in"] == len(bad)
-
-# %% [markdown]
-r"""
-What to see: NumPy lets most of these lines pass; the two other libraries notice more than half, for reasons
-of their own; the stand-in notices all, because it was built for that.
-
-**A pass on the stand-in is not a pass on CuPy.** The stand-in was written by people who read CuPy's
-documentation and source. What they misread, it misjudges. And there is much that it cannot know at all:
-
-- No kernel is compiled, no driver and no library of CUDA is loaded.
-- Sums are added in NumPy's order. On a GPU the order is another one, so the last digits differ.
-- Memory is that of the host. Nothing can run out on the device.
-- Nothing is asynchronous, and nothing has a speed.
-
-So the report of the tests always says which libraries it ran on, and lists the stand-in under its own name.
-On a machine with a GPU `CBAM_NP_REQUIRE=cupy` makes it an error not to use it, and `make gpu-test` runs
-everything there. Here, the real CuPy gives its own answer to the lines:
-"""
-
-# %%
-if HAVE_GPU:
-    listed = [s for s in snippets.SNIPPETS if s.kind in ("refused", "works")]
-    others = []
-    for snippet in listed:
-        arrays = {name: cupy.asarray(value) for name, value in snippets.inputs().items()}
-        if outcome(snippet.code, cupy, arrays) != (snippet.error or "ok"):
-            others.append(snippet.code)
-    print(f"{len(listed) - len(others)} of {len(listed)} lines behave as listed; otherwise: {others}")
-else:
-    left_out.append("the real CuPy's answers to the stand-in's list")
-
-# %% [markdown]
-r"""
 ## How long does it take?
 
-The same function, forward and backward, over growing sizes, one line for each library. The package measures
-like this: some calls that do not count, the libraries taking turns, the median; and `sides.ours` waits for the
-device before the clock is read. One thread on the CPU. The line of torch is the source of this package on
-torch tensors; it is not PyTorch's own convolution and not its autograd.
-
-A timing is never the same twice, so it cannot be an output that is checked for equality. The picture is
-therefore drawn from a file of measurements, with machine and date in its title. The next cell has written the
-file: `CBAM_NP_TIMINGS=1 python notebooks/11_numpy_to_cupy.py` does it again. The machine was shared with
-others, so another run may differ by half at the right end. Where there is a GPU, the cell always measures
-anew.
+Forward and backward over growing sizes, a line for each library, on one thread of the CPU. A timing is never the same twice, so
+the picture is drawn from a stored file of measurements. (`CBAM_NP_TIMINGS=1 python notebooks/A1_numpy_to_cupy.py` writes it again; where
+there's a GPU, it's always measured anew.)
 """
 
-# %%
+# %% tags=["hide-input"]
 SIZES = [(1, 32, 4), (1, 32, 8), (1, 32, 16), (1, 32, 32), (1, 32, 64), (4, 32, 64), (16, 32, 64)]  # N, C, H = W
 stored = root / "notebooks" / "timings" / "numpy_torch_cpu.json"
 
@@ -822,19 +452,9 @@ else:
 if not HAVE_GPU:
     left_out.append("the line of CuPy in the timing plot")
 
-# %% mystnb={"image": {"alt": "Milliseconds over the number of entries of F: flat at the left, then rising."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Milliseconds over the number of entries of F: flat at the left, then rising."}}
 entries = np.array([N * C * H * H for N, C, H in timings["sizes"]])
-figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
-for (library, values), marker in zip(timings["milliseconds"].items(), "osD", strict=False):
-    ax.loglog(entries, values, marker=marker, label=f"cbam_np on {library}")
-    ax.text(entries[0] * 0.8, values[0], f"{values[0]:.2g}", ha="right", va="center", fontsize=8)
-    ax.text(entries[-1] * 1.25, values[-1], f"{values[-1]:.3g}", va="center", fontsize=8)
-slope = timings["milliseconds"]["numpy"][-1] / entries[-1] / 2
-ax.loglog(entries[3:], slope * entries[3:], color="grey", linestyle=":", label="proportional to the size")
-ax.set(xlabel="N·C·H·W, the entries of F", ylabel="milliseconds, forward + backward", xlim=(200, 6e6))
-ax.set_title(f"float32, C = 32, one thread of the CPU, median\n{timings['machine']}, {timings['date']}", fontsize=9)
-ax.legend()
-plt.show()
+pictures_b.timings(entries, timings["milliseconds"], f"{timings['machine']}, {timings['date']}")
 
 on_numpy = timings["milliseconds"]["numpy"]
 assert np.all(entries[1:] / entries[:-1] == 4)
@@ -843,28 +463,15 @@ assert on_numpy[-1] > 10 * on_numpy[3]  # 64 times the entries
 
 # %% [markdown]
 r"""
-What to see: at the right the time grows with the number of entries; at the left four times the entries take
-hardly longer, because there the time goes into the calls, and their number is the same for any size.
+What to see: at the right the time grows with the number of entries. At the left, four times the entries take hardly longer: there the
+time goes into the calls, and their number is the same for any size. On a GPU the right end should come down, since its memory is faster, and the left end
+shouldn't, since each call has to be launched. Where the two lines cross on *your* machine, only a measurement can tell.
 
-What is to be expected on a GPU, and is not measured here: its memory is faster, so the right end comes down.
-Each call is an order that has to be launched, so the left end does not come down with it. For small arrays
-there may be nothing to gain. Where the two lines cross on *your* machine, only a measurement can tell.
+## Write one that runs anywhere
 
-## Exercises
-
-### Exercise 11.1 · Mend a function that only NumPy likes
-
-To look at a map it helps to stretch it: the darkest pixel of each sample to 0, the brightest to 1, a constant
-map to 0. The next cell has it as one writes it without thinking of GPUs. It is right. It also has five habits
-in it that do not survive the switch. Find them first.
-
-Then write `stretch` in the cell after it, so that it runs on any array and never asks for a value. No loop
-over samples is needed: `axis=(1, 2, 3)` with `keepdims=True` reduces each sample by itself.
-
-The check runs your function on NumPy for the numbers. Then it runs it on tensors without values, and on the
-strict library, and says what stopped it there.
+To look at a map it helps to stretch it: the darkest pixel of each sample to 0, the brightest to 1, a constant map to 0. Here it is as you'd write
+it without thinking of GPUs. It's right, and it has five habits in it that don't survive the switch. Find them first.
 """
-
 
 # %%
 def stretch_for_numpy_only(m):
@@ -879,6 +486,12 @@ def stretch_for_numpy_only(m):
 assert np.array_equal(stretch_for_numpy_only(np.array([[[[2.0, 4.0, 6.0]]]])), [[[[0.0, 0.5, 1.0]]]])
 
 
+# %% [markdown]
+r"""
+**A1.1** Write `stretch` so that it runs on any array and never asks for a value. You need no loop: `axis=(1, 2, 3)` with
+`keepdims=True` reduces each sample by itself.
+"""
+
 # %%
 def stretch(m):
     """m: (N, 1, H, W), any library. Returns out: same shape, each sample stretched to [0, 1], 0 if constant."""
@@ -890,42 +503,18 @@ def stretch(m):
     ### END SOLUTION
 
 
-right = exercise_11_1.check(stretch)
+answer("A1.1", stretch)
 
 # %% [markdown]
 r"""
-The habits were: `np.zeros` makes an array on the host, and float64 whatever came in; `float(...)` waits;
-`np.max` is NumPy's; `if high > low` waits; and the loop gives its orders once for every sample.
+<details><summary>The five habits</summary>
 
-### Exercise 11.2 · Write the backward of the maximum over space, without writing into an array
+`np.zeros` makes an array on the host, and float64 whatever came in; `float(...)` waits; `np.max` is NumPy's; `if high > low` waits; and
+the loop gives its orders once for every sample.
 
-In exercise 2.2 you wrote the backward of formula (4). Most people put the gradient at an index of an array of
-zeros. Write it again, so that it runs on any array: compare positions, and choose. If several entries are the
-largest, the first one gets everything. One trap is in the numbers $0, 1, 2, \dots$ that you compare with:
-they are a new array. What has a new array to be told? (`array_api_compat.device(f)` gives the device of `f`.)
-"""
+</details>
 
-
-# %%
-def max_over_space_backward(d_max_c, f):
-    """d_max_c: (N, C), the upstream gradient; f: (N, C, H, W). Returns d_f: (N, C, H, W)."""
-    xp = namespace(d_max_c=d_max_c, f=f)
-    ### BEGIN SOLUTION
-    N, C, H, W = f.shape
-    winner = xp.argmax(xp.reshape(f, (N, C, H * W)), axis=2, keepdims=True)
-    positions = xp.arange(H * W, dtype=winner.dtype, device=array_api_compat.device(f))
-    d = d_max_c[:, :, None]
-    return xp.reshape(xp.where(positions == winner, d, xp.zeros_like(d)), f.shape)
-    ### END SOLUTION
-
-
-right = exercise_11_2.check(max_over_space_backward)
-
-# %% [markdown]
-r"""
 ## What was left out
-
-What this run could not do, and did not do:
 """
 
 # %%
@@ -937,23 +526,17 @@ assert bool(left_out) is not HAVE_GPU
 
 # %% [markdown]
 r"""
-## What to remember
+## What you built
 
-1. The first line of a function asks its inputs: `xp = namespace(...)`. Nothing is global, and a mixture is
-   one error that names both sides.
-2. Cross once, then stay. Whatever asks for a value (`float`, `if`, a mask, printing) waits for the device, so
-   a clock that does not wait sees only orders.
-3. What runs without a GPU is evidence about the code, not about the GPU. Only a run on CuPy is a run on CuPy.
+- A function that asks its inputs where they live. Nothing is global, and a mixture is one error that names both sides.
+- An eye for lines that wait: `float`, `if`, a mask, printing.
+- A rule: cross once, then stay.
 
-**Next:** [12. CBAM in PyTorch](12_cbam_in_pytorch.ipynb)
+What runs without a GPU is evidence about the code, not about the GPU. Only a run on CuPy is a run on CuPy.
 
-**Code:** [arrays.py](../cbam_np/arrays.py) · [gpu.py](../cbam_np/commands/gpu_test.py) · [timing.py](../cbam_np/commands/timing.py)
-· [the stand-in](../cbam_np/checking/cupy_standin/__init__.py)
+**The code:** [arrays.py](../cbam_np/arrays.py) · [gpu_test.py](../cbam_np/commands/gpu_test.py) ·
+[timing.py](../cbam_np/commands/timing.py) · [the stand-in](../cbam_np/checking/cupy_standin/__init__.py)
 
-**Paper:** Woo, Park, Lee, Kweon, [CBAM: Convolutional Block Attention
-Module](https://arxiv.org/abs/1807.06521), ECCV 2018.
-
-**Elsewhere:** CuPy's own page on [differences from
-NumPy](https://docs.cupy.dev/en/stable/user_guide/difference.html) · [the array-API
-standard](https://data-apis.org/array-api/latest/)
+**Elsewhere:** CuPy's own page on [differences from NumPy](https://docs.cupy.dev/en/stable/user_guide/difference.html) ·
+[the array-API standard](https://data-apis.org/array-api/latest/)
 """

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from cbam_np.course.portable import not_portable
+
 
 def _number(value: Any, right: float, tolerance: float, hints: dict[float, str], otherwise: str) -> str | None:
     """None if the value is right; else the hint for the known mistake that gives just this value, or `otherwise`."""
@@ -173,3 +175,31 @@ def a_A2_1(value: Any) -> str | None:
     if maximum != 49:
         return f"Through the maximum: got {maximum}. At each of the 7·7 pixels, how many channels get something?"
     return None
+
+
+def a_A1_1(value: Any) -> str | None:
+    """A map of each sample stretched to [0, 1], on any array, without looking at a value."""
+    m = np.random.default_rng(0).normal(size=(3, 1, 4, 5))
+    m[1] = 2.0
+    low = m.min(axis=(1, 2, 3), keepdims=True)
+    span = m.max(axis=(1, 2, 3), keepdims=True) - low
+    expected = (m - low) / np.where(span > 0, span, 1.0)
+    try:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            got = value(m.copy())
+    except NotImplementedError:
+        return "It isn't written yet."
+    if not isinstance(got, np.ndarray) or got.shape != m.shape:
+        return f"On a NumPy array of shape {m.shape}: expected an array of that shape, got {describe_value(got)}."
+    if np.isnan(got[1]).any():
+        return "On NumPy: sample 1 is constant, and 0/0 is NaN there. Divide by 1 where the span is 0."
+    if not np.allclose(got, expected, rtol=1e-12, atol=1e-12):
+        sample = next(n for n in range(3) if not np.allclose(got[n], expected[n], rtol=1e-12, atol=1e-12))
+        smallest, largest = got[sample].min(), got[sample].max()
+        return f"On NumPy: sample {sample} runs from {smallest:.3g} to {largest:.3g}. Each sample has its own minimum and maximum."
+    return not_portable(value, (m,)) or None
+
+
+def describe_value(value: Any) -> str:
+    """Its shape if it is an array, else its type."""
+    return f"shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -502,3 +502,62 @@ def spread(parts: Mapping[str, Array]) -> None:
     for c, ax in enumerate(axes[:, 0]):
         ax.set_ylabel(f"dF′, channel {c}")
     plt.show()
+
+
+HOST, DEVICE = ("#b03a2e", SPATIAL_BOX), ("#1f618d", CHANNEL_BOX)
+
+
+def host_and_device(bytes_params: int, bytes_f: int) -> None:
+    """What crosses from the host to the device and back, and how many bytes that is."""
+    ax = canvas((10, 3.6), (0, 11), (0, 4))
+    for x, width, colour, title in ((0.1, 2.6, HOST[1], "host (NumPy)"), (6.4, 4.5, DEVICE[1], "device (CuPy)")):
+        ax.add_patch(plt.Rectangle((x, 0.1), width, 3.8, facecolor=colour, edgecolor=FORWARD))
+        ax.text(x + width / 2, 3.5, title, ha="center", fontsize=11, weight="bold")
+    here = ((1.4, 2.8, "parameters"), (1.4, 1.8, "a batch F"), (1.4, 0.5, "a number, a picture"))
+    for x, y, text in (*here, (7.2, 2.8, "parameters"), (7.2, 1.8, "F")):
+        ax.text(x, y, text, ha="center", va="center")
+    stays = "forward: F′, M_c, M_s, F″\nbackward: dF, gradients\nupdate of the parameters\n\nall of this stays here"
+    ax.text(9.4, 1.8, stays, ha="center", va="center", bbox={"facecolor": "white", "boxstyle": "round,pad=0.5"})
+    ax.annotate("", (8.0, 1.8), (7.4, 1.8), arrowprops={"arrowstyle": "-|>"})
+    for y, start, end, thickness, text in (
+        (2.8, 2.75, 6.35, 1, f'block.to("cupy"): once, {bytes_params / 1e3:.1f} kB'),
+        (1.8, 2.75, 6.35, 5, f'asarray(f, "cupy"): once a batch, {bytes_f / 1e6:.1f} MB'),
+        (0.5, 6.35, 2.75, 1, "to_numpy(x): as little as you can"),
+    ):
+        ax.annotate("", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "linewidth": thickness, "color": HOST[0]})
+        ax.text(4.55, y + 0.22, text, ha="center", fontsize=8.5)
+    plt.show()
+
+
+def host_waits() -> None:
+    """A drawing of two lanes over time: launches on the host, kernels on the device."""
+    _, ax = subplots(1, 1, (9.5, 2.9))
+    kernels = [(0.3, 2.6), (2.95, 2.6), (5.6, 2.6)]
+    ax.broken_barh([(0.0, 0.3), (0.35, 0.3), (0.7, 0.3)], (1.6, 0.7), color=HOST[0])
+    ax.broken_barh([(1.05, 7.2)], (1.6, 0.7), facecolor="white", edgecolor=HOST[0], hatch="//")
+    ax.broken_barh(kernels, (0.4, 0.7), color=[DEVICE[0], BLUE, DEVICE[0]])
+    waits = {"facecolor": "white", "edgecolor": "white"}
+    ax.text(4.6, 1.95, "float(x): the host waits", ha="center", va="center", bbox=waits)
+    for (start, width), text in zip(kernels, ("exp", "multiply", "sum"), strict=True):
+        ax.text(start + width / 2, 0.75, text, ha="center", va="center", color="white")
+    for read, text in ((1.03, "clock read here:\n“it takes no time”"), (8.27, "clock read here:\nright")):
+        ax.axvline(read, color=FORWARD, linestyle=":")
+        ax.text(read + 0.06, 2.75, text, va="center", fontsize=9)
+    ax.set(xlim=(-0.05, 9.8), ylim=(0.2, 3.1), yticks=[0.75, 1.95], yticklabels=["device", "host"], xticks=[])
+    ax.set_xlabel("time →     (a drawing, not a measurement)")
+    plt.show()
+
+
+def timings(entries: Array, milliseconds: Mapping[str, Sequence[float]], where: str) -> None:
+    """Milliseconds over the number of entries, a line for each library."""
+    _, ax = subplots(1, 1, (8, 3.8))
+    for (library, values), marker, colour in zip(milliseconds.items(), "osD", (BLUE, ORANGE, GREEN), strict=False):
+        ax.loglog(entries, values, marker=marker, color=colour, label=f"cbam_np on {library}")
+        ax.text(entries[0] * 0.8, values[0], f"{values[0]:.2g}", ha="right", va="center", fontsize=8)
+        ax.text(entries[-1] * 1.25, values[-1], f"{values[-1]:.3g}", va="center", fontsize=8)
+    slope = milliseconds["numpy"][-1] / entries[-1] / 2
+    ax.loglog(entries[3:], slope * entries[3:], color=GREY, linestyle=":", label="proportional to the size")
+    ax.set(xlabel="N·C·H·W, the entries of F", ylabel="milliseconds, forward + backward", xlim=(200, 6e6))
+    ax.set_title(f"float32, C = 32, one thread of the CPU, median\n{where}", fontsize=9)
+    ax.legend()
+    plt.show()
