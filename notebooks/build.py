@@ -321,7 +321,9 @@ def tidy(folder: Path) -> None:
 def untidy(folder: Path) -> list[str]:
     """What `tidy` would change, in words."""
     differing = [
-        path for path, text in own_files(folder).items() if not path.exists() or path.read_text(encoding="utf-8") != text
+        path
+        for path, text in own_files(folder).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     return [
         *(f"{path.relative_to(folder)}: differs from what cbam_np/course/solved.py gives" for path in differing),

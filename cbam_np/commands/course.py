@@ -16,7 +16,9 @@ COLOURS = {RIGHT: "green", UNWRITTEN: "dim"}  # all else is yellow
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("function", nargs="?", default="", help="judge this one in full; all of them in a table if none")
+    parser.add_argument(
+        "function", nargs="?", default="", help="judge this one in full; all of them in a table if none"
+    )
     parser.add_argument("--hint", type=int, default=1, metavar="N", help="show hints up to this stage (default 1)")
     parser.add_argument("--file", type=Path, help="your file (default my_cbam.py, here or in my-course/)")
     parser.add_argument("--solutions", action="store_true", help="judge the course's own solutions")

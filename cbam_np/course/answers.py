@@ -1,7 +1,7 @@
 """Short answers typed into a notebook: `answer("3.1", value)`.
 
-An answer is registered as a function `a_3_1(value)` in `answers_a` or `answers_b`. It returns None if the value is right,
-and otherwise what differs, in a sentence.
+An answer is registered as a function `a_3_1(value)` in `answers_a` or `answers_b`. It returns None if the value is
+right, and otherwise what differs, in a sentence.
 """
 
 from collections.abc import Callable

@@ -2,10 +2,10 @@
 
     python -m cbam_np.course.desk        copies notebooks/ to my-course/, or brings a new edition to the copy
 
-The learner's own file, my_cbam.py, is never written over. If a new edition asks for more functions, their stubs are added
-at its end. A notebook shows by itself what a person wrote in it. `notebooks/build.py` gives each cell a hash of its source as its
-id, and Jupyter keeps the id when the cell is edited: so an edited cell doesn't fit its id any more, and an added cell
-never did.
+The learner's own file, my_cbam.py, is never written over. If a new edition asks for more functions, their stubs are
+added at its end. A notebook shows by itself what a person wrote in it. `notebooks/build.py` gives each cell a hash of
+its source as its id, and Jupyter keeps the id when the cell is edited: so an edited cell doesn't fit its id any more,
+and an added cell never did.
 """
 
 import copy
@@ -163,7 +163,7 @@ def lay_out(shipped: Path = SHIPPED, desk: Path = DESK) -> list[str]:
 
 
 def lay_out_own_file(shipped: Path, desk: Path, editions: dict[str, str]) -> list[str]:
-    """my_cbam.py, copied or with the stubs that it lacks, and the solved one. Returns what there is to say, in lines."""
+    """my_cbam.py, copied or with the stubs that it lacks, and the solved one. Returns lines: what there is to say."""
     said = []
     mine, source = desk / my_file.NAME, shipped / my_file.NAME
     if source.exists() and not mine.exists():
@@ -172,13 +172,15 @@ def lay_out_own_file(shipped: Path, desk: Path, editions: dict[str, str]) -> lis
     elif source.exists():
         try:
             content, added = my_file.with_missing_stubs(mine.read_text("utf-8"), source.read_text("utf-8"))
-        except ValueError as error:  # a SyntaxError, or not UTF-8
+        except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
             said.append(f"{mine} can't be read as Python ({error}). It stays as it is")
         else:
             if added:
                 keep(mine, mine.stem, desk)
                 write(mine, content.encode())
-                said.append(f"{my_file.NAME}: at its end are now stubs of {', '.join(added)}; all else is as you left it")
+                said.append(
+                    f"{my_file.NAME}: at its end are now stubs of {', '.join(added)}; all else is as you left it"
+                )
     mine, source = desk / SOLUTION, shipped / SOLUTION
     if source.exists():
         if mine.exists() and _hash(mine) not in (_hash(source), editions.get(SOLUTION)):

@@ -4,6 +4,7 @@ import ast
 import linecache
 import re
 from collections.abc import Iterator
+from math import prod
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 
 from cbam_np.course.exercise import Case, Finding
 
-BROADCAST = re.compile(r"could not be broadcast together with (?:remapped )?shapes ((?:\([\d, ]*\)\s*)+)")
 INTO = re.compile(r"could not broadcast input array from shape (\([\d, ]*\)) into shape (\([\d, ]*\))")
 NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d, ]*\)) .* shape (\([\d, ]*\))")
 MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
@@ -28,7 +28,8 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
     if frames:
         frame, instruction = frames[-1]
         line, segment = _place(frame, instruction)
-        lines.append(("in line", line))
+        called_in = _place(*frames[0])[0]
+        lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
         said, hints = _explained(error, message, case, frame, segment)
         lines += [("that is", text) for text in said]
     elif isinstance(error, TypeError) and "argument" in message:
@@ -77,13 +78,13 @@ def _values(segment: str, frame: FrameType) -> dict[str, Any]:
         operands = [tree.left, tree.right]
     elif isinstance(tree, ast.Call):
         operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]
-        operands = [o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])]
+        operands = [
+            o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])
+        ]
     elif isinstance(tree, (ast.Subscript, ast.Attribute)):
         operands = [tree.value]
     found = {}
     for operand in operands:
-        if any(isinstance(node, ast.Call) for node in ast.walk(operand)):
-            continue
         text = ast.unparse(operand)
         try:
             found[text] = eval(text, frame.f_globals, dict(frame.f_locals))
@@ -102,13 +103,13 @@ def _explained(
     if facts:
         facts = ["; ".join(facts)]
     pair = next((t for t, v in values.items() if isinstance(v, tuple) and any(map(callable, v))), None)
-    if pair:
+    if pair and "positional argument" not in message:
         return [f"{pair} is a tuple, what an operation returns: its output and its backward"], (
             f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
         )
-    if match := BROADCAST.search(message):
-        shapes = [_shape(text) for text in SHAPE.findall(match[1])]
-        return _broadcast(facts, shapes[:2], case, list(arrays))
+    shapes = [_shape(text) for text in SHAPE.findall(message)]
+    if "could not be broadcast together" in message and len(shapes) > 1:
+        return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case)
     if match := INTO.search(message) or NON_BROADCAST.search(message):
         source, target = (match[1], match[2]) if "input array" in message else (match[2], match[1])
         have, want = case.shape(_shape(source)), case.shape(_shape(target))
@@ -118,10 +119,21 @@ def _explained(
     if match := MATMUL.search(message):
         return _matmul(facts, match, case, arrays)
     if match := RESHAPE.search(message):
-        want = _shape(match[2])
-        return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(want)}, which has {np.prod(want)}"], (
+        wanted = _shape(match[2])
+        return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(wanted)} of {prod(wanted)}"], (
             "How many entries has the array at this place, and which axes are they? Is every axis in the new shape?",
         )
+    if "setting an array element with a sequence" in message:
+        return facts, ("One place in an array takes one number, and here an array was to go there. Is a sum missing?",)
+    if "truth value" in message:
+        return facts, ("`if` needs one answer, and an array has many. np.where chooses for each entry.",)
+    if "cannot be interpreted as an integer" in message:
+        return facts, (
+            "Here one whole number is expected, not a tuple. argmax, for example, takes one axis: reshape two into "
+            "one first.",
+        )
+    if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
+        return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
     if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
         return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)
     if isinstance(error, np.exceptions.AxisError):
@@ -148,6 +160,11 @@ def _explained(
         )
     if "unpack" in message:
         return facts, ("Count: how many things come back here, and how many names stand on the left?",)
+    handed = next((t for t, v in values.items() if isinstance(v, (tuple, list))), "")
+    if "missing" in message and "positional argument" in message and handed:
+        return facts, (
+            f"{handed} holds several things and counts as one argument. What does the star in f(*{handed}) do?",
+        )
     if "positional argument" in message or "keyword argument" in message:
         return facts, ("Compare the call with the first line of the function that is called.",)
     if "inhomogeneous" in message or "sequence" in message or "dimensions" in message or "same shape" in message:
@@ -155,9 +172,7 @@ def _explained(
     return facts, ()
 
 
-def _broadcast(
-    facts: list[str], shapes: list[tuple[int, ...]], case: Case, names: list[str]
-) -> tuple[list[str], tuple[str, ...]]:
+def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> tuple[list[str], tuple[str, ...]]:
     """Two shapes that don't go together, lined up from the right as NumPy does it."""
     a, b = shapes
     first, second = case.shape(a), case.shape(b)
@@ -166,12 +181,11 @@ def _broadcast(
     facts = [*facts, f"{first} against {second}: lined up from the right, {pairs}"]
     if len(a) == len(b):
         return facts, (
-            f"Axis by axis both must have the same length, or one of them 1. What shapes should {first} and {second} have?",
+            f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
         )
     short = first if len(a) < len(b) else second
-    name = next((n for n in names if "(" not in n), "") if False else ""
     return facts, (
-        f"Which axes is {name or short} missing, and where do they belong?",
+        f"Which axes is {short} missing, and where do they belong?",
         "NumPy adds missing axes on the left only. On the right you add them yourself: x[:, :, None, None], or "
         "keepdims=True in the sum or the mean that took them away.",
     )

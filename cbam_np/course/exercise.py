@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cbam_np.course import my_file, solved
 
 Function: TypeAlias = Callable[..., Any]
+PRODUCTS = ("H·W", "N·C", "k²", "C·k²", "N·H·W", "C·H·W")  # sizes that come up when axes are joined
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,15 @@ class Case:
     def symbol(self, size: int) -> str:
         """What a number in a shape is called; the number itself if it has no name, or two."""
         names = [name for name, value in self.sizes.items() if value == size]
+        if not names:
+            products = [text.split("·") for text in PRODUCTS]
+            known = [parts for parts in products if all(part.rstrip("²") in self.sizes for part in parts)]
+            names = ["·".join(parts) for parts in known if prod(map(self.size, parts)) == size]
         return names[0] if len(names) == 1 and size > 1 else str(size)
+
+    def size(self, name: str) -> int:
+        """The number that "C" or "k²" stands for."""
+        return self.sizes[name.rstrip("²")] ** (2 if name.endswith("²") else 1)
 
     def shape(self, shape: tuple[int, ...]) -> str:
         """A shape in symbols: (N, C, 1, 1)."""

@@ -9,7 +9,26 @@ import numpy as np
 from cbam_np.course.exercise import Case
 
 Arrays = Sequence[np.ndarray]
-PRODUCTS = ("N", "C", "H", "W", "H·W", "C·H·W", "N·H·W", "N·C", "N·C·H·W", "hidden", "k", "k·k", "C·k·k", "N·hidden")
+PRODUCTS = (
+    "N",
+    "C",
+    "H",
+    "W",
+    "H·W",
+    "C·H·W",
+    "N·H·W",
+    "N·C",
+    "N·C·H·W",
+    "C·H",
+    "C·W",
+    "N·H",
+    "N·W",
+    "hidden",
+    "k",
+    "k·k",
+    "C·k·k",
+    "N·hidden",
+)
 CONSTANTS = {-1.0: "-1", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2", 4.0: "4", 0.25: "1/4", 3.0: "3"}
 
 
@@ -39,18 +58,29 @@ def multiple(name: str, got: Arrays, expected: Arrays, cases: Sequence[Case]) ->
     for value, text in CONSTANTS.items():
         if known and all(np.isclose(r, value, rtol=1e-8) for r, _ in known):
             return f"your {name} is {text} times the expected one, at every entry"
+    for text, values in factors([case for _, case in known]):
+        for sign in (1, -1):
+            if len(set(values)) > 1 and all(
+                np.isclose(r, sign * value, rtol=1e-8) for (r, _), value in zip(known, values, strict=True)
+            ):
+                return f"your {name} is {'-' * (sign < 0)}{text} times the expected one, at every entry"
+    return ""
+
+
+def factors(cases: Sequence[Case]) -> Iterator[tuple[str, list[float]]]:
+    """Products of sizes and their quotients, simple ones first: what each is called, and what it is in every case."""
+    products: dict[str, list[float]] = {"1": [1.0] * len(cases)}
     for text in PRODUCTS:
         parts = text.split("·")
-        if not all(part in case.sizes for part in parts for _, case in known):
-            continue
-        products = [np.prod([case.sizes[part] for part in parts]) for _, case in known]
-        if len(set(products)) < 2:
-            continue
-        for sign in (1, -1):
-            for power, shown in ((1, text), (-1, f"1/({text})" if len(parts) > 1 else f"1/{text}"), (2, f"({text})²")):
-                if all(np.isclose(r, sign * float(p) ** power, rtol=1e-8) for (r, _), p in zip(known, products, strict=True)):
-                    return f"your {name} is {'-' * (sign < 0)}{shown} times the expected one, at every entry"
-    return ""
+        if all(part in case.sizes for part in parts for case in cases):
+            products[text] = [float(np.prod([case.sizes[part] for part in parts])) for case in cases]
+    for below, divisors in products.items():
+        for above, values in products.items():
+            if above != below and not set(above.split("·")) & set(below.split("·")):
+                text = above if below == "1" else f"{above}/{below}" if "·" not in below else f"{above}/({below})"
+                yield text, [a / b for a, b in zip(values, divisors, strict=True)]
+    for text, values in products.items():
+        yield f"({text})²" if "·" in text else f"{text}²", [value**2 for value in values]
 
 
 def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
@@ -70,7 +100,9 @@ def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
         for word, total in (("summed", np.sum), ("averaged", np.mean)):
             for keep in (False, True):
                 reduced = total(got, axis=axes, keepdims=keep)
-                if same(reduced, expected) or (reduced.size == expected.size and same(reduced.reshape(expected.shape), expected)):
+                if same(reduced, expected) or (
+                    reduced.size == expected.size and same(reduced.reshape(expected.shape), expected)
+                ):
                     return f"{word} over {axis_names(got.shape, axes, case)}, your {name} would be right"
     for axes in subsets(expected.ndim):
         for word, total in (("summed", np.sum), ("averaged", np.mean)):
@@ -96,7 +128,8 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
         if all(shape[axis] > 1 for axis in axes):
             for word, total in (("summed", np.sum), ("averaged", np.mean)):
                 if same(got, np.broadcast_to(total(expected, axis=axes, keepdims=True), shape)):
-                    yield f"your {name} is the expected one {word} over {axis_names(shape, axes, case)}, the same everywhere"
+                    names = axis_names(shape, axes, case)
+                    yield f"your {name} is the expected one {word} over {names}, the same everywhere"
                     return
     for axis in range(expected.ndim):
         if shape[axis] > 1:
@@ -112,6 +145,48 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
                 which = " and ".join(map(str, wrong))
                 yield f"along the axis {case.symbol(shape[axis])} your {name} is wrong at index {which} only"
                 return
+
+
+HINTS = (  # a question for each kind of fact, by how it begins or what is in it
+    (
+        "the numbers in your",
+        "The numbers are right, the shape isn't. keepdims=True, None in an index, a reshape, a sum: which of these is "
+        "missing, or too much?",
+    ),
+    (
+        "broadcast from",
+        "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them.",
+    ),
+    ("transposed", "Which factor has to be transposed, so that the axes come out in this order?"),
+    (
+        "your {} is the expected one summed",
+        "Which axes are left in the shape that the stub gives? Those are not summed over.",
+    ),
+    (
+        "your {} is the expected one averaged",
+        "Which axes are left in the shape that the stub gives? Over those there is no average.",
+    ),
+    ("your {} is the expected one with its axes", "Which index counts rows, and which columns?"),
+    ("summed over", "Where is one entry used many times? The gradients of many uses are added."),
+    ("averaged over", "Which axes are left in the shape that the stub gives?"),
+    ("mirrored along", "In which direction does each index run, on the way forward and on the way back?"),
+    ("times the expected", "Where does this factor come from, or where did it get lost?"),
+    ("same for every d_out", "Where does d_out enter? The chain rule multiplies the slope with it."),
+    ("zero everywhere", "Is the result ever written to? Is what you move, or what you add, what is used in the end?"),
+    (
+        "entries that are nan",
+        "nan comes from 0/0, inf/inf, inf - inf and 0 · inf. For which inputs does one of these happen?",
+    ),
+    (
+        "at index",
+        "Is something done for one index only? In a loop, is it overwritten each time, or returned too early?",
+    ),
+)
+
+
+def question(fact: str, name: str) -> str:
+    """A hint that goes with a fact; "" if there is none."""
+    return next((hint for start, hint in HINTS if start.format(name) in fact), "")
 
 
 def subsets(count: int) -> Iterator[tuple[int, ...]]:

@@ -23,6 +23,8 @@ from cbam_np.course.exercise import Case, Exercise, Finding, Function, Mistake, 
 SECONDS = 20  # for one function; the solution takes a fraction of one
 SMALL = 12  # arrays with more entries are not printed
 
+NOTHING = Finding("")
+
 RIGHT, FORWARD, WAITS, UNWRITTEN, WRONG = "right", "forward right", "waits", "not written yet", "not right yet"
 
 
@@ -32,7 +34,7 @@ class Verdict:
 
     name: str
     state: str
-    finding: Finding = Finding("")
+    finding: Finding = NOTHING
     remarks: tuple[str, ...] = ()
 
     @property
@@ -98,7 +100,13 @@ def judge(exercise: Exercise, function: Function, files: tuple[str, ...] = (), s
     except OutOfTimeError:
         head = f"not finished after {seconds:g} seconds"
         return Verdict(
-            exercise.name, WRONG, Finding(head, hints=("Is there a loop that doesn't end, or one that does its work many times over?",), named=head)
+            exercise.name,
+            WRONG,
+            Finding(
+                head,
+                hints=("Is there a loop that doesn't end, or one that does its work many times over?",),
+                named=head,
+            ),
         )
     messages = sorted({str(w.message) for w in warned if issubclass(w.category, RuntimeWarning)})
     remarks += [f"NumPy warned: {message}" for message in messages]
@@ -117,9 +125,15 @@ class _Judge:
         try:
             self.judge_results()
         except WrongError as wrong:
-            seen = self.looked_at() if wrong.state == WRONG and not wrong.finding.named else None
+            try:
+                numbers = wrong.finding.head.startswith("forward: ") or " changes " in wrong.finding.head
+                seen = self.looked_at() if numbers and self.exercise.cases else None
+            except WrongError:
+                seen = None
             if seen:
-                found = replace(wrong.finding, lines=wrong.finding.lines + seen.lines, hints=seen.hints, named=seen.named)
+                found = replace(
+                    wrong.finding, lines=wrong.finding.lines + seen.lines, hints=seen.hints, named=seen.named
+                )
                 raise WrongError(found) from wrong
             raise
         if finding := self.looked_at():
@@ -196,8 +210,11 @@ class _Judge:
     def plain_array(self, result: Any) -> None:
         if isinstance(result, tuple) and any(map(callable, result)):
             raise _wrong(
-                "forward", "an array alone", "a tuple with a function in it",
-                "This one has no backward of its own: return the array only.", "returns a backward too",
+                "forward",
+                "an array alone",
+                "a tuple with a function in it",
+                "This one has no backward of its own: return the array only.",
+                "returns a backward too",
             )
 
     def taken_apart(self, result: Any, case: Case) -> tuple[Any, Any]:
@@ -211,27 +228,42 @@ class _Judge:
                 return out, backward
             if callable(out):
                 raise _wrong(
-                    "forward", want, "first a function, then something else",
-                    "The output comes first, then the function.", "output and backward in the wrong order",
+                    "forward",
+                    want,
+                    "first a function, then something else",
+                    "The output comes first, then the function.",
+                    "output and backward in the wrong order",
                 )
             raise _wrong(
-                "forward", want, f"a tuple of two; the second is {_kind(backward)}, not a function",
-                "Return backward itself, without calling it: without brackets behind its name.", "backward was called",
+                "forward",
+                want,
+                f"a tuple of two; the second is {_kind(backward)}, not a function",
+                "Return backward itself, without calling it: without brackets behind its name.",
+                "backward was called",
             )
         if result is None:
             raise _wrong(
-                "forward", want, "None", "Which line returns something? Is there a `return` at the end of the function "
-                "itself, outside of backward?", "return is missing",
+                "forward",
+                want,
+                "None",
+                "Which line returns something? Is there a `return` at the end of the function "
+                "itself, outside of backward?",
+                "return is missing",
             )
         if callable(result):
-            raise _wrong("forward", want, "a function alone", "Return the output too: out, backward.", "out not returned")
-        if isinstance(result, np.ndarray) and facts.same(result, self.exercise.all_results(self.exercise.solution, case)[0]):
+            raise _wrong(
+                "forward", want, "a function alone", "Return the output too: out, backward.", "out not returned"
+            )
+        if isinstance(result, np.ndarray) and facts.same(
+            result, self.exercise.all_results(self.exercise.solution, case)[0]
+        ):
             raise WrongError(
                 Finding(
                     "backward: not written yet",
                     (("note", "the output is right and comes alone; from now on return two things: out, backward"),),
                     named="backward isn't returned",
-                ), FORWARD,
+                ),
+                FORWARD,
             )
         kind = f"a tuple of {len(result)}" if isinstance(result, tuple) else _kind(result)
         raise _wrong("forward", want, kind, "Every operation returns exactly two things.", "not two things returned")
@@ -242,7 +274,14 @@ class _Judge:
             return
         if order := self.other_order(runs):
             lines = (("note", order),)
-            raise WrongError(Finding("backward: the gradients come in another order", lines, (f"The stub says: {', '.join(self.exercise.results[1:])}.",), "another order"))
+            raise WrongError(
+                Finding(
+                    "backward: the gradients come in another order",
+                    lines,
+                    (f"The stub says: {', '.join(self.exercise.results[1:])}.",),
+                    "another order",
+                )
+            )
         for index in range(1, len(self.exercise.results)):
             self.compare(runs, ("backward", index))
 
@@ -289,8 +328,8 @@ class _Judge:
                 Finding(
                     "backward is right, but only until forward is called again",
                     hints=(
-                        "Where does backward find what it needs of the forward pass? It has to be in this very call, not "
-                        "in a global variable or on the function.",
+                        "Where does backward find what it needs of the forward pass? It has to be in this very call, "
+                        "not in a global variable or on the function.",
                     ),
                     named="what backward needs is global",
                 )
@@ -304,13 +343,29 @@ class _Judge:
         if isinstance(gradients, list) and len(gradients) == len(names) > 1:
             gradients = tuple(gradients)  # asked for a tuple, but nobody is helped by insisting
         if len(names) == 1 and isinstance(gradients, tuple) and len(gradients) == 1:
-            raise _wrong("backward", f"{want} alone", "a tuple of one", "Is there a comma at the end of the line?", "tuple of one")
+            raise _wrong(
+                "backward",
+                f"{want} alone",
+                "a tuple of one",
+                "Is there a comma at the end of the line?",
+                "tuple of one",
+            )
         count = len(gradients) if isinstance(gradients, tuple) else 1
         if count != len(names):
             kind = f"a tuple of {count}" if isinstance(gradients, tuple) else _kind(gradients)
+            given = gradients if isinstance(gradients, tuple) else (gradients,)
+            nested = any(isinstance(gradient, tuple) for gradient in given)
+            hint = "One gradient for each input of the function, in the same order."
+            if nested:
+                hint = "One of them is a tuple itself. (*a, b) makes one tuple of both."
+            elif isinstance(gradients, np.ndarray) and len(names) > 1:
+                hint = f"The function has {len(names)} inputs. Which gradients are missing?"
             raise _wrong(
-                "backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind,
-                "One gradient for each input of the function, in the same order.", "wrong number of gradients",
+                "backward",
+                want if len(names) == 1 else f"{len(names)} gradients: {want}",
+                kind,
+                hint,
+                "a tuple in the tuple" if nested else "wrong number of gradients",
             )
         return gradients if isinstance(gradients, tuple) else (gradients,)
 
@@ -329,14 +384,18 @@ class _Judge:
     def not_shared(self, runs: list[Run], what: str) -> None:
         """No result may be a window on an input through which it can be changed."""
         for run in runs[:1]:
-            arrays = {n: x for n, x in zip(self.exercise.arguments, run.inputs, strict=False) if isinstance(x, np.ndarray)}
+            arrays = {
+                n: x for n, x in zip(self.exercise.arguments, run.inputs, strict=False) if isinstance(x, np.ndarray)
+            }
             for result in run.results:
                 for name, x in arrays.items():
                     if isinstance(result, np.ndarray) and result.flags.writeable and np.shares_memory(result, x):
                         raise WrongError(
                             Finding(
                                 f"{what} shares its memory with {name}: if one is changed later, so is the other",
-                                hints=("Slices and reshape give a view of the same memory. Where is a .copy() needed?",),
+                                hints=(
+                                    "Slices and reshape give a view of the same memory. Where is a .copy() needed?",
+                                ),
                                 named=f"a view of {name}",
                             )
                         )
@@ -348,7 +407,9 @@ class _Judge:
                 hints = self.exercise.hints.get("warning", ())
                 line = (("in line", str(warning.lineno)),) if warning.filename in self.files else ()
                 text = str(warning.message)
-                raise WrongError(Finding("the numbers are right, but NumPy warns", (("warning", text), *line), hints, named=text))
+                raise WrongError(
+                    Finding("the numbers are right, but NumPy warns", (("warning", text), *line), hints, named=text)
+                )
 
     def compare(self, runs: list[Run], part: tuple[str, int]) -> None:
         """Raise WrongError if result number `index` is wrong in any case."""
@@ -366,15 +427,27 @@ class _Judge:
         head = f"{during}: {' and '.join([name, *others])} {'are' if others else 'is'} wrong"
         i = wrong[0]
         if not _is_numeric(got[i]):
-            raise _wrong(during, f"{name} as a NumPy array", _kind(got[i]), "What should this result be?", _kind(got[i]))
+            hint = "Is the line with return missing?" if got[i] is None else "Is every entry there, in one array?"
+            named = "return is missing" if got[i] is None else _kind(got[i])
+            raise _wrong(during, f"{name} as a NumPy array", _kind(got[i]), hint, named)
         arrays = [np.asarray(x) for x in got]
         if arrays[i].shape != expected[i].shape:
             case = runs[i].case
-            lines += [("expected", f"{name} of shape {case.shape(expected[i].shape)}"), ("got", f"shape {case.shape(arrays[i].shape)}")]
+            lines += [
+                ("expected", f"{name} of shape {case.shape(expected[i].shape)}"),
+                ("got", f"shape {case.shape(arrays[i].shape)}"),
+            ]
             said += [facts.shape(name, arrays[i], expected[i], case)]
-        elif arrays[i].dtype != np.float64 and self.is_right(arrays[i].astype(np.float64), expected[i], 1e-4 if arrays[i].dtype.kind == "f" else 0.3):
+            right = next((run.case for j, run in enumerate(runs) if j not in wrong), None)
+            if right:
+                said += [f"right for {_sizes(right)}, wrong for {_sizes(case)}"]
+        elif arrays[i].dtype != np.float64 and self.is_right(
+            arrays[i].astype(np.float64), expected[i], 1e-4 if arrays[i].dtype.kind == "f" else 0.3
+        ):
             raise _wrong(
-                during, f"{name} in float64, as the inputs are", str(arrays[i].dtype),
+                during,
+                f"{name} in float64, as the inputs are",
+                str(arrays[i].dtype),
                 "Where does the dtype change? np.zeros makes float64, and zeros_like takes the dtype of its model.",
                 f"dtype {arrays[i].dtype}",
             )
@@ -387,9 +460,13 @@ class _Judge:
         lines += [("note", text) for text in said]
         named = mistake.what if mistake else (said[0] if said else "")
         hints = self.stages(name)
+        if said and not mistake:
+            asked = self.exercise.hints.get("warning", ()) if "nan" in said[0] else ()
+            hints = (*(asked or filter(None, [facts.question(said[0], name)])), *hints)
         if mistake:
             all_of_it = [name, *others] if self.explains_all(runs, mistake) else [name]
-            first = f"Your {' and '.join(all_of_it)} {'are' if len(all_of_it) > 1 else 'is'} exactly what you get {mistake.what}."
+            verb = "are" if len(all_of_it) > 1 else "is"
+            first = f"Your {' and '.join(all_of_it)} {verb} exactly what you get {mistake.what}."
             hints = (first, *([mistake.more] if mistake.more else []), *hints[1:])
         raise WrongError(Finding(head, tuple(lines), hints, named))
 
@@ -416,7 +493,11 @@ class _Judge:
         worst = tuple(int(k) for k in np.unravel_index(np.argmax(distance), distance.shape))
         place = f"{name}[{', '.join(map(str, worst))}]" if worst else name
         sizes = f", {case.note}" if case.note else ""
-        where = f"{place}, and {int(off.sum()) - 1} more of {off.size} entries" if off.sum() > 1 else f"{place}, 1 of {off.size} entries"
+        where = (
+            f"{place}, and {int(off.sum()) - 1} more of {off.size} entries"
+            if off.sum() > 1
+            else f"{place}, 1 of {off.size} entries"
+        )
         yield "where", f"{where} ({_sizes(case)}{sizes})"
         a, b = expected[worst], got[worst]
         digits = 6 if not np.isfinite(b) or abs(a - b) > 1e-4 * np.abs(expected).max() else 14
@@ -472,10 +553,7 @@ class _Judge:
         names = self.exercise.results[1:]
         for order in permutations(range(len(names))):
             if list(order) != sorted(order) and all(
-                all(
-                    self.is_right(run.results[1 + j], self.expected(run.case)[1 + i])
-                    for i, j in enumerate(order)
-                )
+                all(self.is_right(run.results[1 + j], self.expected(run.case)[1 + i]) for i, j in enumerate(order))
                 for run in runs
             ):
                 return f"all gradients are right, but in another order: return {', '.join(names)}"
@@ -489,6 +567,8 @@ class _Judge:
     def explains(self, runs: list[Run], mistake: Mistake, index: int) -> bool:
         tolerance = self.exercise.tolerance
         pairs = [(run.results[index], results_of(self.exercise, mistake, i)) for i, run in enumerate(runs)]
+        if index and not self.explains(runs, mistake, 0):  # another mistake, that happens to have the same gradient
+            return False
         if pairs[0][1] is None:  # it stops with an error where all sizes differ; in small cases it may
             return False
         return all(
@@ -530,7 +610,9 @@ def _alike(got: Any, other: Any, tolerance: float) -> bool:
 
 
 def _wrong(during: str, expected: str, got: str, hint: str, named: str) -> WrongError:
-    return WrongError(Finding(f"{during} returns something else", (("expected", expected), ("got", got)), (hint,), named))
+    return WrongError(
+        Finding(f"{during} returns something else", (("expected", expected), ("got", got)), (hint,), named)
+    )
 
 
 def _changed(during: str, name: str) -> WrongError:
@@ -539,8 +621,8 @@ def _changed(during: str, name: str) -> WrongError:
             f"{during} changes {name} in place",
             hints=(
                 f"Whoever passed {name} still needs it as it was. Which line writes to it, or to a view of it?",
-                "+=, *= and x[...] = write into the array that is there, and so does a function with out=. A view (a slice, "
-                "reshape, broadcast_to) has the same memory. Make a new array, or a .copy() first.",
+                "+=, *= and x[...] = write into the array that is there, and so does a function with out=. A view (a "
+                "slice, reshape, broadcast_to) has the same memory. Make a new array, or a .copy() first.",
             ),
             named=f"changes {name} in place",
         )

@@ -84,7 +84,12 @@ def _with(layer: Layer, function: Callable[..., Any], blocks: list[str]) -> Laye
     layers: list[Layer] = []
     for part in layer.layers:
         before = layers[-1] if layers else None
-        if isinstance(part, Gated) and part.kind == "spatial" and isinstance(before, Gated) and before.kind == "channel":
+        if (
+            isinstance(part, Gated)
+            and part.kind == "spatial"
+            and isinstance(before, Gated)
+            and before.kind == "channel"
+        ):
             layers[-1] = OwnBlock(part.block, before, part, function)
             blocks.append(part.block)
         else:

@@ -34,8 +34,8 @@ def read(path: Path) -> ModuleType:
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise UnusableFileError(
-            f"{path.name} is not valid Python: line {error.lineno}: {line}\n{type(error).__name__}: {error.msg}. If the "
-            "line looks right, look at the one before: a bracket may be open there"
+            f"{path.name} is not valid Python: line {error.lineno}: {line}\n{type(error).__name__}: {error.msg}. If "
+            "the line looks right, look at the one before: a bracket may be open there"
         ) from None
     except OutOfTimeError:
         raise UnusableFileError(f"{path.name} did not finish loading in {SECONDS_TO_LOAD} seconds") from None
@@ -113,7 +113,7 @@ def report(verdict: Verdict, done: int, stage: int) -> str:
     rows += [(f"hint {i + 1}", text) for i, text in enumerate(finding.hints[:stage])]
     lines += _rows(rows)
     if stage < len(finding.hints):
-        lines.append(f'  (one more hint: check("{name}", hint={stage + 1}))')
+        lines.append(f'  for more: check("{name}", hint={stage + 1})')
     return "\n".join(lines)
 
 

@@ -44,7 +44,7 @@ sigmoid = Exercise(
     (
         Case((normal(0, 3, 8) * 3,), {"N": 3, "C": 8}),
         Case((np.array([[-2.0, 0.0, 1.0]]),), {"N": 1, "C": 3}),
-        Case((np.array([[-1000.0, -750.0, -40.0, 40.0, 750.0, 1000.0]]),), {"N": 1, "C": 6}, "x = -1000, -750, -40, 40, 750, 1000"),
+        Case((np.array([[-1000.0, -750.0, -40.0, 0.5, 40.0, 750.0, 1000.0]]),), {"N": 1, "C": 7}, "x from -1000 to 1000"),
         Case((normal(1, 2, 1, 5, 4) * 3,), {"N": 2, "H": 5, "W": 4}),
     ),
     mistakes=SIGMOID,
@@ -164,6 +164,7 @@ CHANNEL_ATTENTION = (
     mistake("if the maximum is sent back like an average", "d_f = d_f_gate + avg_backward(d_avg_c) + max_backward(d_max_c)", "d_f = d_f_gate + avg_backward(d_avg_c) + avg_backward(d_max_c)", more="Which pixel moves the maximum?"),
     mistake("if the average is sent back like a maximum", "d_f = d_f_gate + avg_backward(d_avg_c) + max_backward(d_max_c)", "d_f = d_f_gate + max_backward(d_avg_c) + max_backward(d_max_c)", more="Which pixels move the average?"),
     # backward: the map
+    mistake("if the two results of the gate's backward are exchanged", "d_m_c, d_f_gate = gate_backward(d_f1)", "d_f_gate, d_m_c = gate_backward(d_f1)", more="gate(m, f) has m first, and so has its backward."),
     mistake("without the derivative of the sigmoid", "d_s = sigmoid_backward(d_m_c[:, :, 0, 0])", "d_s = d_m_c[:, :, 0, 0]", more="Between M_c and s stands σ."),
     mistake("if the derivative of the sigmoid is applied twice", "d_s = sigmoid_backward(d_m_c[:, :, 0, 0])", "d_s = sigmoid_backward(sigmoid_backward(d_m_c[:, :, 0, 0]))", more="Between M_c and s stands one σ. Is its slope in two places?"),
     mistake("with the slope M_c of the sigmoid: the factor 1 - M_c is missing", "d_s = sigmoid_backward(d_m_c[:, :, 0, 0])", "d_s = d_m_c[:, :, 0, 0] * m_c", more="σ′ = σ (1 - σ)"),

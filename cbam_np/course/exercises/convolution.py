@@ -1,6 +1,5 @@
 """12 to 14: the convolution."""
 
-import numpy as np
 
 from cbam_np.course.exercise import Case, Exercise, mistake
 from cbam_np.course.exercises.inputs import KERNELS, SIZES, nchw, normal
@@ -74,6 +73,7 @@ COL2IM = (
     mistake("if the sum is divided by the number of windows that a pixel lies in", "return x_padded[:, :, p : p + H, p : p + W]", "counts = np.zeros((H + 2 * p, W + 2 * p))\n    for a, b in np.ndindex(k, k):\n        counts[a : a + H, b : b + W] += 1\n    return (x_padded / counts)[:, :, p : p + H, p : p + W]", more="The adjoint adds, it does not average: it isn't the inverse of im2col."),
     mistake("if the sum is divided by k²", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded[:, :, p : p + H, p : p + W] / (k * k)", more="The adjoint adds, it does not average."),
     mistake("if the padding is not cut off", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded", more="What fell on the zeros around x belongs to no entry of x."),
+    mistake("if the padding is cut off with [p:-p], which is empty for k = 1, where p is 0", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded[:, :, p:-p, p:-p]", more="-0 is 0. Count from the beginning: from p to p + H."),
     mistake("if the padding is cut off at the end only: [:H, :W]", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded[:, :, :H, :W]", more="There are p rows of padding before x, too."),
     mistake("if all padding is cut off at the beginning", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded[:, :, 2 * p :, 2 * p :]", more="There are p rows of padding after x, too."),
     mistake("if only the middle of each window is taken", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, p : p + H, p : p + W] = windows[:, :, p, p]", more="A pixel lies in many windows, and gets something from each."),

@@ -12,13 +12,18 @@ Op = Callable[..., tuple[Any, Callable[..., Any]]]
 
 
 def curved(x: Any) -> Any:
-    """e^{3x}, entry by entry; its backward is not asked for."""
-    return np.exp(3 * x), None
+    """e^{3x}, entry by entry."""
+    return np.exp(3 * x), lambda d_out: 3 * np.exp(3 * x) * d_out
 
 
 def scaled(x: Any, w: Any) -> Any:
     """A matrix product, squared."""
-    return (x @ w) ** 2, None
+    d_y = 2 * (x @ w)
+    return (x @ w) ** 2, lambda d_out: ((d_out * d_y) @ w.T, x.T @ (d_out * d_y))
+
+
+for function in (curved, scaled):  # Python's errors are to name what the learner knows
+    function.__qualname__ = "op"
 
 
 SIZES = {"rows": 3, "columns": 4, "outputs": 2}
@@ -37,7 +42,7 @@ def look_at_slopes(function: Function) -> Finding | None:
 
     def op(x: Any) -> Any:
         seen.append(np.array(x))
-        return np.exp(3 * x), None
+        return np.exp(3 * x), lambda d_out: 3 * np.exp(3 * x) * d_out
 
     function(op, (x.copy(),), 0, normal(7, 2, 3))
     if not seen:
@@ -154,7 +159,18 @@ def look_at_largest_error(function: Function) -> Finding | None:
     x, y = normal(0, 3, 4), normal(1, 3, 4)
     for op, inputs in ((product, (x, y)), (tangent, (x,)), (tangent, (normal(2, 2, 3, 2),))):
         given = tuple(a.copy() for a in inputs)
-        error = function(op, *given)
+        try:
+            error = function(op, *given)
+        except NotImplementedError:
+            raise
+        except Exception as stop:
+            if op is product:
+                raise
+            return Finding(
+                "stops with an error for an operation with one input", (("stopped", f"{type(stop).__name__}: {stop}"),),
+                ("With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?",),
+                "a single gradient isn't put into a tuple",
+            )
         if not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
             return Finding("returns something else", (("expected", "one number"), ("got", got)), (
@@ -167,7 +183,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
             how = "one input" if op is tangent else "two inputs"
             return Finding(
                 f"an operation with {how} and right gradients is said to be wrong", (("expected", "below 1e-6"), ("got", f"{error:.3g}")),
-                ("What do you compare with what? Print both for an operation of one line, such as x * y.",
+                ("What do you compare with what? Do both belong to the same d_out and to the same input?",
                  "Both have to belong to the same d_out: the gradients that backward(d_out) returns, and the slopes for this d_out. "
                  "With one input backward returns the array itself; a loop over it would run over its rows."),
                 "right gradients are rejected",

@@ -8,7 +8,7 @@ import numpy as np
 from cbam_np.course.exercise import Case
 
 SIZES: tuple[Mapping[str, int], ...] = (
-    {"N": 3, "C": 8, "H": 6, "W": 11},
+    {"N": 3, "C": 8, "H": 10, "W": 13},
     {"N": 1, "C": 2, "H": 2, "W": 3},
     {"N": 2, "C": 3, "H": 1, "W": 4},
     {"N": 4, "C": 5, "H": 3, "W": 1},

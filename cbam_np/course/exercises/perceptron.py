@@ -62,7 +62,6 @@ def _mlp_cases() -> tuple[Case, ...]:
 MLP = (
     # forward
     mistake("without the ReLU", "h, relu_backward = relu(z)", "h, relu_backward = z, lambda d: d", more="What stands between the two matrices in (5)?"),
-    mistake("without the ReLU in the forward pass (the backward has its mask)", "h, relu_backward = relu(z)", "h, relu_backward = z, relu(z)[1]", more="What stands between the two matrices in (5)?"),
     mistake("if the ReLU comes after W2, not between the matrices", "out = h @ w2.T", "out = np.maximum(z @ w2.T, 0)", more="σ stands between W1 and W2."),
     mistake("if there is a second ReLU after W2", "out = h @ w2.T", "out = np.maximum(h @ w2.T, 0)", more="There is one σ in (5), between W1 and W2."),
     mistake("with the sigmoid in place of the ReLU", "h, relu_backward = relu(z)", "h, relu_backward = sigmoid(z)", more="In (5) σ is the ReLU."),

@@ -88,6 +88,7 @@ MAX_POOL_OVER_SPACE = (
     mistake("if the smallest entry gets the gradient", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "np.put_along_axis(d_pixels, pixels.argmin(axis=2)[:, :, None], d_max_c[:, :, None], axis=2)"),
     mistake("if the winner's gradient is divided by H·W", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None] / (H * W), axis=2)", more="If the winner grows by 1, by how much does the maximum grow?"),
     mistake("if all of a channel's pixels are compared with the maximum by > and none wins", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "d_pixels += 0.0"),
+    mistake("if the winner's place in its channel is taken for a place in the whole array, as np.put does", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "np.put(d_pixels, winner[:, :, 0], d_max_c)", more="argmax along one axis counts within each channel. Which n and c belong to it?"),
     mistake("if the pixels are still in one axis: (N, C, H·W)", "return d_pixels.reshape(f.shape)", "return d_pixels", more="d_f has the shape of f."),
     mistake("if H and W are exchanged when the place of the winner is turned into a row and a column", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "w = pixels.argmax(axis=2)\n        d_f = np.zeros(f.shape)\n        n, c = np.indices((N, C))\n        d_f[n, c, (w // H) % H, w % H % W] = d_max_c\n        return d_f", more="Place i in a row-major image is row i // W and column i % W."),
 )
