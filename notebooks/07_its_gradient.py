@@ -25,9 +25,9 @@ import inspect
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from cbam_np.course.chapter_07 import exercise_7_1, exercise_7_2
 
 import cbam_np as cb
-from cbam_np.course.chapter_07 import exercise_7_1, exercise_7_2
 from cbam_np.ops import col2im, conv2d, im2col
 from cbam_np.reference.loops import conv2d_loops
 

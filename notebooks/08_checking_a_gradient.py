@@ -200,9 +200,7 @@ different sides.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "The slope of ReLU near 0, a step, and two ramps that differences see instead."}}
 places = 1e-6 * np.arange(-200, 201)
-seen = {
-    eps: (np.maximum(places + eps, 0) - np.maximum(places - eps, 0)) / (2 * eps) for eps in (1e-4, 1e-5)
-}
+seen = {eps: (np.maximum(places + eps, 0) - np.maximum(places - eps, 0)) / (2 * eps) for eps in (1e-4, 1e-5)}
 pictures_b.slopes_at_a_corner(places, seen)
 for eps, measured in seen.items():
     between = np.abs(places) < 0.99 * eps

@@ -9,7 +9,6 @@ r"""
 import numpy as np
 
 from cbam_np.course import hunt, pictures_b
-from cbam_np.course.hunt import hint
 
 pictures_b.which_is_right()
 
@@ -60,7 +59,8 @@ gradient and the first wrong one. If a gradient is wrong and those after it are 
 its own.
 
 **The rules.** Run the tools first. Then say, aloud or on paper, where you'd look and why. Only then read. For each block
-there are hints, from a nudge to the answer: `hint("A")`, `hint("A", 2)`, `hint("A", 3)`, `hint("A", 4)`.
+there are hints, from a nudge to the answer: `hunt.hint("A")`, `hunt.hint("A", 2)`,
+`hunt.hint("A", 3)`, `hunt.hint("A", 4)`.
 
 ## Block A
 
@@ -107,7 +107,7 @@ A part of a block is an operation, too, and your `largest_error` takes any opera
 """
 
 # %%
-c.repair(...)  # solved: {78: "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, a : a + H, b : b + W], axis=(0, 2, 3))"}
+c.repair(...)  # solved: hunt.CASES["C"].answer
 
 # %% [markdown]
 r"""
@@ -164,7 +164,7 @@ pass, and the backward pass follows it faithfully. Read the forward lines only, 
 """
 
 # %%
-f.repair(...)  # solved: {126: "m_s, spatial_map_backward = spatial_map(f1, kernel)", 132: "d_f1 = m_s * d_f2 + d_f1_map", 135: "return m_c * d_f1 + d_f_map, d_w1, d_w2, d_kernel"}
+f.repair(...)  # solved: hunt.CASES["F"].answer
 
 # %% [markdown]
 r"""

@@ -220,7 +220,11 @@ ink of the pieces, and on the dark background.
 # %% tags=["varies"] mystnb={"image": {"alt": "Bars: all near a half before training; after it highest on the digit."}}
 covered = ops.avg_pool2d(test_masks[:200], k=2, stride=2)[0][:, 0]  # as large as the map: 12 by 12
 bright = ops.avg_pool2d(test_images[:200], k=2, stride=2)[0][:, 0]
-places = {"on the digit": covered > 0.5, "on pieces": (covered == 0) & (bright > 0.4), "on the background": bright < 0.2}
+places = {
+    "on the digit": covered > 0.5,
+    "on pieces": (covered == 0) & (bright > 0.4),
+    "on the background": bright < 0.2,
+}
 opened = {
     name: {place: float(maps[epoch]["block"][where].mean()) for place, where in places.items()}
     for name, epoch in (("before", 0), ("after epoch 6", 6))

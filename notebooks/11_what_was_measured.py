@@ -84,7 +84,11 @@ for result in measured.results("light"):
     seconds = [np.array(found[name]["training s"]) for name in ("none", "SE", "CBAM")]
     ratios = [float(np.median(s / seconds[0])) for s in seconds[1:]]
     slower[result["run"]["net"]] = ratios
-    print(f"{result['run']['net']:9}" + "".join(f"{count:13,}" for count in counts) + f"{ratios[0]:12.2f} {ratios[1]:6.2f}")
+    print(
+        f"{result['run']['net']:9}"
+        + "".join(f"{count:13,}" for count in counts)
+        + f"{ratios[0]:12.2f} {ratios[1]:6.2f}"
+    )
 
 assert min(slower["resnet8"][1], slower["vgg11"][1]) > 1.5
 assert slower["resnet50"][1] > 1.1
@@ -156,7 +160,9 @@ for variant in ("none", "CBAM"):
     first = max(abs(a - b) / b for a, b in zip(ours["found"]["first"], theirs["found"]["first"], strict=True))
     scores = [100 * r["found"]["scores"]["accuracy"] for r in (ours, theirs)]
     apart[variant] = abs(scores[0] - scores[1])
-    print(f"{variant:5} losses of the first 20 steps within {first:.0e}; accuracy {scores[0]:.1f} % and {scores[1]:.1f} %")
+    print(
+        f"{variant:5} losses of the first 20 steps within {first:.0e}; accuracy {scores[0]:.1f} % and {scores[1]:.1f} %"
+    )
     assert first < 1e-5
 assert max(apart.values()) > 5
 
@@ -182,8 +188,10 @@ lies on the digit, and divide it by the share of the picture that the digit cove
 # %% mystnb={"image": {"alt": "For each block, how far its map lies on the digit after each epoch, around 1; Grad-CAM above 2."}}
 runs = {variant: measured.chosen("features", variant=variant) for variant in ("spatial", "CBAM")}
 inside = {
-    variant: [{block: [epoch[block]["inside"] for epoch in r["found"]["looks"]] for block in r["found"]["looks"][0]}
-              for r in chosen]
+    variant: [
+        {block: [epoch[block]["inside"] for epoch in r["found"]["looks"]] for block in r["found"]["looks"][0]}
+        for r in chosen
+    ]
     for variant, chosen in runs.items()
 }
 grad_cam = measured.interval([r["found"]["grad-cam"]["inside"] for r in runs["CBAM"]])
@@ -239,7 +247,9 @@ for mistake in MISTAKES:
     diverged = sum(r["found"]["diverged"] for r in planted[mistake])
     wrong_by = float(np.median([r["found"]["gradient error"] for r in planted[mistake]]))
     verdict[mistake] = measured.difference(right, ended) if len(ended) > 1 else None
-    score = f"accuracy minus that of the right one: {verdict[mistake]}" if verdict[mistake] else f"{diverged} of 5 diverged"
+    score = (
+        f"accuracy minus that of the right one: {verdict[mistake]}" if verdict[mistake] else f"{diverged} of 5 diverged"
+    )
     print(f"{mistake:35} gradient wrong by {wrong_by:7.2g} of its length; {score}")
 
 for mistake in MISTAKES[:3]:  # no loss can be shown

@@ -221,19 +221,29 @@ def load(p, swap=True, fold=True):
     if swap:
         kernel = kernel[:, [1, 0]].copy()
     if fold:
-        mu, v, gamma, beta = (p[f"SpatialGate.spatial.bn.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
+        mu, v, gamma, beta = (
+            p[f"SpatialGate.spatial.bn.{key}"] for key in ("running_mean", "running_var", "weight", "bias")
+        )
         g = gamma / np.sqrt(v + 1e-5)
         kernel, bias = g * kernel, beta - g * mu
-    mlp = {f"channel.{ours}": p[f"ChannelGate.mlp.{theirs}"] for ours, theirs in
-           (("w1", "1.weight"), ("b1", "1.bias"), ("w2", "3.weight"), ("b2", "3.bias"))}
+    mlp = {
+        f"channel.{ours}": p[f"ChannelGate.mlp.{theirs}"]
+        for ours, theirs in (("w1", "1.weight"), ("b1", "1.bias"), ("w2", "3.weight"), ("b2", "3.bias"))
+    }
     return mlp | {"spatial.kernel": kernel, "spatial.bias": bias}
 
 
 C, hidden = 12, 4
-shapes = {"ChannelGate.mlp.1.weight": (hidden, C), "ChannelGate.mlp.1.bias": (hidden,),
-          "ChannelGate.mlp.3.weight": (C, hidden), "ChannelGate.mlp.3.bias": (C,),
-          "SpatialGate.spatial.conv.weight": (1, 2, 7, 7), "SpatialGate.spatial.bn.running_mean": (1,),
-          "SpatialGate.spatial.bn.weight": (1,), "SpatialGate.spatial.bn.bias": (1,)}
+shapes = {
+    "ChannelGate.mlp.1.weight": (hidden, C),
+    "ChannelGate.mlp.1.bias": (hidden,),
+    "ChannelGate.mlp.3.weight": (C, hidden),
+    "ChannelGate.mlp.3.bias": (C,),
+    "SpatialGate.spatial.conv.weight": (1, 2, 7, 7),
+    "SpatialGate.spatial.bn.running_mean": (1,),
+    "SpatialGate.spatial.bn.weight": (1,),
+    "SpatialGate.spatial.bn.bias": (1,),
+}
 theirs = {key: torch.tensor(rng.normal(size=shape) / 2) for key, shape in shapes.items()}
 theirs["SpatialGate.spatial.bn.running_var"] = torch.tensor([0.3], dtype=torch.float64)
 
@@ -242,8 +252,10 @@ for swap in (True, False):
     for fold in (True, False):
         got, _ = cb.cbam(f, load(theirs, swap, fold))
         error = np.linalg.norm(got - expected) / np.linalg.norm(expected)
-        print(f"channels {'swapped' if swap else 'as they are':12} batch norm {'folded ' if fold else 'ignored'}: "
-              + ("equal to 1e-12" if error < 1e-12 else f"F″ off by {error:.0%}"))
+        print(
+            f"channels {'swapped' if swap else 'as they are':12} batch norm {'folded ' if fold else 'ignored'}: "
+            + ("equal to 1e-12" if error < 1e-12 else f"F″ off by {error:.0%}")
+        )
         assert (error < 1e-12) == (swap and fold)
         assert error < 1e-12 or error > 0.05
 

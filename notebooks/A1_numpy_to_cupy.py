@@ -6,7 +6,6 @@ r"""
 """
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Host and device as boxes; parameters and F cross once, F double prime and dF stay."}}
-import inspect
 import json
 import os
 import platform
@@ -73,6 +72,7 @@ Take the backward pass (反向传播) of a maximum, formula (9). The winner gets
 $dF'[n,c,i,j] = dF^s_{\max}[n,i,j]\,[c = c^*]$. As code there are two ways to say this. You can **write** the gradient at the
 winner's index into an array of zeros, in place (原地). Or you can **compare** each channel's number with the winner's, and choose:
 """
+
 
 # %%
 def backward_by_writing(d_max_s, f1):
@@ -231,6 +231,7 @@ Why doesn't it just move the array for you? Because a move costs, and a cost tha
 CBAM does little arithmetic: what takes time is reading and writing $F$. How often? PyTorch's tensors on the device "meta" have a shape and a
 dtype and **no values**. So we can count without computing:
 """
+
 
 # %%
 class Passes(TorchDispatchMode):
@@ -473,6 +474,7 @@ To look at a map it helps to stretch it: the darkest pixel of each sample to 0, 
 it without thinking of GPUs. It's right, and it has five habits in it that don't survive the switch. Find them first.
 """
 
+
 # %%
 def stretch_for_numpy_only(m):
     out = np.zeros(m.shape)
@@ -491,6 +493,7 @@ r"""
 **A1.1** Write `stretch` so that it runs on any array and never asks for a value. You need no loop: `axis=(1, 2, 3)` with
 `keepdims=True` reduces each sample by itself.
 """
+
 
 # %%
 def stretch(m):

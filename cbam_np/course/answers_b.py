@@ -119,7 +119,9 @@ def a_8_3(value: Any) -> str | None:
     if got == {"d"}:
         return None
     if "d" not in got:
-        return '"d" is the right one, and your check rejects it. How large is its error, and what do you compare it with?'
+        return (
+            '"d" is the right one, and your check rejects it. How large is its error, and what do you compare it with?'
+        )
     missed = {
         "a": "all entries 0.3 % too large",
         "b": "d_out ignored",
@@ -169,7 +171,9 @@ def a_A2_1(value: Any) -> str | None:
         return f"Expected three numbers, for gate, average and maximum, got {value!r}."
     gate, average, maximum = (int(x) for x in value)
     if gate != 1:
-        return f"Through the gate: got {gate}. F″ is a product entry by entry, so how many entries of F′ does one entry of F″ see?"
+        return (
+            f"Through the gate: got {gate}. F″ is a product entry by entry: how many entries of F′ does one of F″ see?"
+        )
     if average != 147:
         return f"Through the average: got {average}. The gate of a pixel sees 7·7 pixels. In how many channels?"
     if maximum != 49:
@@ -195,8 +199,8 @@ def a_A1_1(value: Any) -> str | None:
         return "On NumPy: sample 1 is constant, and 0/0 is NaN there. Divide by 1 where the span is 0."
     if not np.allclose(got, expected, rtol=1e-12, atol=1e-12):
         sample = next(n for n in range(3) if not np.allclose(got[n], expected[n], rtol=1e-12, atol=1e-12))
-        smallest, largest = got[sample].min(), got[sample].max()
-        return f"On NumPy: sample {sample} runs from {smallest:.3g} to {largest:.3g}. Each sample has its own minimum and maximum."
+        ends = f"{got[sample].min():.3g} to {got[sample].max():.3g}"
+        return f"On NumPy: sample {sample} runs from {ends}. Each sample has its own minimum and maximum."
     return not_portable(value, (m,)) or None
 
 

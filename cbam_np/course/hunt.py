@@ -114,7 +114,7 @@ class Block:
     def repair(self, lines: Any) -> None:
         """Replace lines, {number: "text"}, and print whether the block is right now; {} says that it always was."""
         if lines is ...:
-            print(f'{self.name}: not repaired yet. hint("{self.name}") gives a first hint.')
+            print(f'{self.name}: not repaired yet. hunt.hint("{self.name}") gives a first hint.')
             return
         try:
             repaired = self.with_lines(lines)
@@ -165,7 +165,8 @@ def pytorch(f: Array, w1: Array, w2: Array, kernel: Array) -> tuple[Array, Backw
     leaves = [torch.tensor(x, requires_grad=True) for x in (f, w1, w2, kernel)]
     x, v1, v2, weight = leaves
     vectors = x.mean(dim=(2, 3)), functional.adaptive_max_pool2d(x, 1).flatten(1)
-    m_c = torch.sigmoid(sum(torch.relu(pooled @ v1.T) @ v2.T for pooled in vectors))
+    s_avg, s_max = (torch.relu(pooled @ v1.T) @ v2.T for pooled in vectors)
+    m_c = torch.sigmoid(s_avg + s_max)
     f1 = m_c[:, :, None, None] * x
     maps = torch.cat([f1.mean(dim=1, keepdim=True), f1.max(dim=1, keepdim=True).values], dim=1)
     f2 = torch.sigmoid(functional.conv2d(maps, weight, padding=weight.shape[-1] // 2)) * f1
@@ -216,7 +217,8 @@ CASES = {
             "d_w2 is right and d_w1 is wrong. One function has its backward between the two.",
             "h is the output of a ReLU. Is it ever negative?",
         ),
-        "No output of a ReLU is negative, so h >= 0 is always true and the mask stops nothing. Seen in a tutorial of the "
+        "No output of a ReLU is negative, so h >= 0 is always true and the mask stops nothing. Seen in a "
+        "tutorial of the "
         "NumPy project itself.",
         "the ReLU's mask is always true",
     ),
@@ -229,21 +231,24 @@ CASES = {
             "F is used twice in (1). Are there two contributions to d_f?",
             "Look at the last line of the backward of cbam. What has become of d_f_map?",
         ),
-        "The map was treated as a constant, so one of the two paths to F is missing. Nothing crashes, and all parameters "
+        "The map was treated as a constant, so one of the two paths to F is missing. Nothing crashes, and "
+        "all parameters "
         "of this block learn as they should; what suffers is every layer before it.",
         "the path through M_c is dropped",
     ),
     "C": Case(
         {
-            "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, a : a + H, b : b + W], axis=(0, 2, 3))": "d_kernel[0, :, "
-            "a, b] = np.sum(d_out * x_pad[:, :, b : b + H, a : a + W], axis=(0, 2, 3))",
+            "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, a : a + H, b : b + W], axis=(0, 2, 3))": (
+                "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, b : b + H, a : a + W], axis=(0, 2, 3))"
+            ),
         },
         (
             "d_kernel is wrong, and all that comes after it is right. So the mistake isn't on the way to F.",
             "d_kernel is made in one place. Check that part alone: part('conv2d') is an operation like any other.",
             "Compare the window in the forward pass of conv2d with the windows in its backward, letter by letter.",
         ),
-        "Rows and columns of the window are swapped. With one pixel, or with a symmetric input, nobody would notice. Height "
+        "Rows and columns of the window are swapped. With one pixel, or with a symmetric input, nobody would "
+        "notice. Height "
         "and width swapped in a kernel were seen in a teaching library too.",
         "rows and columns are swapped in d_kernel",
     ),
@@ -260,7 +265,8 @@ CASES = {
             "Which tool knows the formulas? What does it say, with ties and without?",
             "The maximum comes first, that is true. And what happens to the kernel's two channels?",
         ),
-        "The maximum comes first and the kernel's two channels are swapped too, so the sum is the same. It is ugly, and "
+        "The maximum comes first and the kernel's two channels are swapped too, so the sum is the same. It "
+        "is ugly, and "
         "it is right: what looks wrong has to be measured as well.",
         "innocent: swapped twice",
     ),
@@ -271,8 +277,10 @@ CASES = {
             "d_kernel is right, so the way to the map is. Which other path comes back from F″ to F′?",
             "Each term of a gradient has the upstream gradient as a factor. Find one that hasn't.",
         ),
-        "One path forgot to multiply by d_f2. With d_f2 = 1 that can't be seen. Ten teaching projects were examined for this "
-        "very reason: in one of them 24 of 35 backward functions could ignore their upstream gradient, and all tests passed.",
+        "One path forgot to multiply by d_f2. With d_f2 = 1 that can't be seen. Ten teaching projects were "
+        "examined for this "
+        "very reason: in one of them 24 of 35 backward functions could ignore their upstream gradient, and "
+        "all tests passed.",
         "one path forgets d_out",
     ),
     "F": Case(
@@ -283,11 +291,13 @@ CASES = {
             "d_kernel",
         },
         (
-            "Every gradient fits its slopes, and the output differs from PyTorch. Then the backward pass isn't to blame.",
+            "Every gradient fits its slopes, and the output differs from PyTorch. Then the backward pass isn't "
+            "to blame.",
             "It is the right gradient of a wrong function. Compare the forward pass of cbam with (1) and (2).",
             "(2) is M_s(F′) ⊗ F′. What is the spatial map computed from here? Three lines belong together.",
         ),
-        "The spatial stage pools F where (2) says F′. Forward and backward agree with each other, so no gradient check can "
+        "The spatial stage pools F where (2) says F′. Forward and backward agree with each other, so no "
+        "gradient check can "
         "see it. Seen in the document itself: its formulas (8) and (9) have F.",
         "the spatial map is made from F",
     ),
@@ -298,7 +308,8 @@ CASES = {
             "compare(tied=True) shows it. Which function asks who is the largest?",
             "If two entries are both the largest, what do their gradients add up to here?",
         ),
-        "Every tied entry got the full gradient; their shares have to add up to it. Seen in Chainer and in DeZero. Flat "
+        "Every tied entry got the full gradient; their shares have to add up to it. Seen in Chainer and in "
+        "DeZero. Flat "
         "parts of an image, and zeros behind a ReLU, are full of ties.",
         "ties get the full gradient each",
     ),
@@ -309,7 +320,8 @@ CASES = {
             "Is the channel map the same as that of the right block? Then what about the spatial map?",
             "The kernel has one channel for each pooled map. Which of the two comes first in (10)?",
         ),
-        "[max; avg] in place of [avg; max]. Trained from the start, this block is as good as yours: its kernel has its two "
+        "[max; avg] in place of [avg; max]. Trained from the start, this block is as good as yours: its "
+        "kernel has its two "
         "channels the other way round. Seen in the code that the paper's authors released. With weights from the other "
         "order it is wrong, and nothing says so.",
         "[max; avg] in place of [avg; max]",

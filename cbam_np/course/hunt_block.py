@@ -1,4 +1,4 @@
-"""The whole block in one short file of plain NumPy, for the bug hunt of chapter 9: right as it is here, broken in `hunt`.
+"""The whole block in one short file of plain NumPy, for the bug hunt of chapter 9: right here, broken in `hunt`.
 
 It has the symbols and the protocol of the course: out, backward = cbam(f, w1, w2, kernel).
 """

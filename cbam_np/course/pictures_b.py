@@ -1,4 +1,4 @@
-"""The pictures of chapters 7 to 12: what is drawn here is computed in the chapters, or comes from the studies' results."""
+"""The pictures of chapters 7 to 12 and the appendices; what is drawn is computed there, or was measured."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from cbam_np.arrays import Array
 from cbam_np.course import hunt
@@ -16,7 +17,7 @@ from cbam_np.course.measured import Interval, chosen
 FORWARD, BACKWARD = "#1b1f24", "#c2410c"  # arrows
 BLUE, ORANGE, GREEN, GREY = "#2f6db5", "#d97706", "#1a7f37", "#8a8f98"
 CHANNEL_BOX, SPATIAL_BOX, LEAF_BOX = "#dbe9f6", "#fdebd0", "#e2efda"
-SIGNED = {"cmap": "RdBu_r", "interpolation": "nearest"}
+SIGNED: dict[str, Any] = {"cmap": "RdBu_r", "interpolation": "nearest"}
 GATES: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
 
 
@@ -68,9 +69,7 @@ def sees(block: hunt.Block) -> dict[str, bool]:
 
     def check(d_out: Array) -> bool:
         pairs = enumerate(block(*inputs)[1](d_out))
-        return any(
-            hunt.off_by(d, hunt.slopes(block, inputs, i, d_out)) > hunt.AS_GOOD_AS_MEASURED for i, d in pairs
-        )
+        return any(hunt.off_by(d, hunt.slopes(block, inputs, i, d_out)) > hunt.AS_GOOD_AS_MEASURED for i, d in pairs)
 
     random, tied = (block.errors(hunt.pytorch, ties) for ties in (False, True))
     wrong = {name for name, off in random.items() if off > hunt.AS_GOOD_AS_EQUAL}
@@ -211,7 +210,8 @@ def both_ways(ax: Axes, start: Any, end: Any, line: str) -> None:
         style |= {"patchA": first.get_bbox_patch(), "patchB": last.get_bbox_patch()}
         ax.annotate("", tuple(head + shift), tuple(tail + shift), arrowprops=style)
     circle = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": BACKWARD}
-    ax.text(*((a + b) / 2 - aside), line, color=BACKWARD, ha="center", va="center", fontsize=9, bbox=circle, zorder=4)
+    x, y = (a + b) / 2 - aside
+    ax.text(x, y, line, color=BACKWARD, ha="center", va="center", fontsize=9, bbox=circle, zorder=4)
 
 
 STAGES = (
@@ -348,7 +348,9 @@ def looks_over_epochs(runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]
     plt.show()
 
 
-def losses_beside_the_right_one(runs: Mapping[str, Sequence[Sequence[float]]], right: Sequence[Sequence[float]]) -> None:
+def losses_beside_the_right_one(
+    runs: Mapping[str, Sequence[Sequence[float]]], right: Sequence[Sequence[float]]
+) -> None:
     """A panel for each mistake: its losses over those of the right backward pass, one line a seed."""
     _, axes = subplots(2, 3, (9, 4.4), sharex=True, sharey=True)
     for ax, (name, seeds) in zip(axes.flat, runs.items(), strict=True):
@@ -358,7 +360,9 @@ def losses_beside_the_right_one(runs: Mapping[str, Sequence[Sequence[float]]], r
         ax.set_ylim(0, 4)
         ended_early = sum(len(losses) < len(right[0]) for losses in seeds)
         if ended_early:
-            ax.text(0.5, 0.9, f"{ended_early} of {len(seeds)} diverged", color=BACKWARD, ha="center", transform=ax.transAxes)
+            ax.text(
+                0.5, 0.9, f"{ended_early} of {len(seeds)} diverged", color=BACKWARD, ha="center", transform=ax.transAxes
+            )
         only_left_and_bottom(ax)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
@@ -511,7 +515,7 @@ def host_and_device(bytes_params: int, bytes_f: int) -> None:
     """What crosses from the host to the device and back, and how many bytes that is."""
     ax = canvas((10, 3.6), (0, 11), (0, 4))
     for x, width, colour, title in ((0.1, 2.6, HOST[1], "host (NumPy)"), (6.4, 4.5, DEVICE[1], "device (CuPy)")):
-        ax.add_patch(plt.Rectangle((x, 0.1), width, 3.8, facecolor=colour, edgecolor=FORWARD))
+        ax.add_patch(Rectangle((x, 0.1), width, 3.8, facecolor=colour, edgecolor=FORWARD))
         ax.text(x + width / 2, 3.5, title, ha="center", fontsize=11, weight="bold")
     here = ((1.4, 2.8, "parameters"), (1.4, 1.8, "a batch F"), (1.4, 0.5, "a number, a picture"))
     for x, y, text in (*here, (7.2, 2.8, "parameters"), (7.2, 1.8, "F")):
@@ -524,7 +528,9 @@ def host_and_device(bytes_params: int, bytes_f: int) -> None:
         (1.8, 2.75, 6.35, 5, f'asarray(f, "cupy"): once a batch, {bytes_f / 1e6:.1f} MB'),
         (0.5, 6.35, 2.75, 1, "to_numpy(x): as little as you can"),
     ):
-        ax.annotate("", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "linewidth": thickness, "color": HOST[0]})
+        ax.annotate(
+            "", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "linewidth": thickness, "color": HOST[0]}
+        )
         ax.text(4.55, y + 0.22, text, ha="center", fontsize=8.5)
     plt.show()
 
