@@ -30,9 +30,9 @@ three at $F'$ in the lower graph, three at $F$ in the upper one. ($h$ stands for
 
 ## The two formulas
 
-$$F' = M_c(F) \otimes F \tag{1}$$
+$$F' = M_c(F) \otimes F \qquad (1)$$
 
-$$F'' = M_s(F') \otimes F' \tag{2}$$
+$$F'' = M_s(F') \otimes F' \qquad (2)$$
 
 <details><summary>The document's own form, and how to read it</summary>
 
