@@ -64,7 +64,7 @@ other and divide by $2\varepsilon$: the **central** difference (中心差分). T
 $$\frac{f(x+\varepsilon) - f(x)}{\varepsilon} = f'(x) + \frac{\varepsilon}{2} f''(x) + \dots \qquad\qquad
 \frac{f(x+\varepsilon) - f(x-\varepsilon)}{2\varepsilon} = f'(x) + \frac{\varepsilon^2}{6} f'''(x) + \dots$$
 
-What is cut off is the **truncation error** (截断误差). A smaller step makes it smaller, and the central one much faster.
+Both are called **finite differences** (有限差分). What is cut off is the **truncation error** (截断误差). A smaller step makes it smaller, and the central one much faster.
 
 But a computer keeps about 16 digits. $f(x+\varepsilon)$ is wrong by about $2.2\cdot10^{-16}\,|f|$, and this is then divided
 by $\varepsilon$. So the **rounding error** (舍入误差) *grows* as $\varepsilon$ shrinks.
@@ -213,7 +213,7 @@ What to see: within $\varepsilon$ of the corner (尖点), differences see a ramp
 ramp narrower and never removes it. So don't compare at a kink, and keep away from it by more than $\varepsilon$: for tests,
 take numbers that keep their distance, such as a shuffled $1, 2, 3, \dots$ Test ties against another implementation.
 
-### 3. A tolerance that is too wide
+### 3. A tolerance (容差) that is too wide
 
 $10^{-2}$ looks strict. In CBAM it isn't. Here one path through a pooling is left out of the backward pass: twenty fresh
 blocks with 16 channels of $14\times14$ pixels and $r = 2$. How wrong does $dF$ become?

@@ -34,7 +34,7 @@ assert arrows == {"dF": 3, "dW1": 2, "dW2": 2, "dK": 1}
 r"""
 This is PyTorch's computational graph (计算图) of CBAM. While it computes forward, it writes down what it does: each result
 keeps a node, and each node knows the nodes before it. The first line of a box is PyTorch's name for the node, the second is
-your name for it. The arrows are the way back. Three of them end at $dF$, two at $dW_1$ and $dW_2$ each, one at $dK$.
+your name for it. Where it ends there is a **leaf** (叶子节点), an input or a parameter. The arrows are the way back. Three of them end at $dF$, two at $dW_1$ and $dW_2$ each, one at $dK$.
 
 It's your chain of chapter [7](07_the_whole_backward.ipynb), node for node. Nothing in autograd (自动微分) is cleverer; it's
 only written down by a machine.

@@ -33,7 +33,7 @@ pictures_b.table_of_routes(tables, PATHS)
 # %% [markdown]
 r"""
 On the way from $F''$ to $F'$ there are three paths (路径): through the gate, through the average, through the maximum. From $F'$ to
-$F$ there are three again. The picture shows the length of each of the nine parts, as a share of the length of $dF$.
+$F$ there are three again. The picture shows the length, or norm (范数), of each of the nine parts, as a share of the length of $dF$.
 
 | | |
 |---|---|

@@ -86,7 +86,7 @@ assert (np.abs(f2) <= np.abs(f)).all()
 r"""
 ## Section 3 · 空间注意力机制(Spatial Attention)
 
-**"通道注意力增强了通道之间的相关性".** Channel attention is said to strengthen the correlation between channels. It *uses* relations
+**"通道注意力增强了通道之间的相关性".** Channel attention is said to strengthen the correlation (相关性) between channels. It *uses* relations
 between them to compute the gates. A gate multiplies a channel by one positive number, and that doesn't change a correlation at all:
 """
 
@@ -99,11 +99,11 @@ assert np.abs(before - after).max() < 1e-12
 # %% [markdown]
 r"""
 **"在空间维度上进行", GAP and GMP along the channels.** Here, too, the axes have changed places in the text: (8) and (9) reduce
-**channels** and leave one number for each pixel. Nothing in this section is *global* pooling.
+**channels** and leave one number for each pixel. Nothing in this section is *global* (全局) pooling.
 
 **$F$ for $F'$, (8), (9).** The formulas pool $\mathbf{F}$; they must pool $F'$, as (2) says. The shapes allow both, and a gradient
 check can't decide: if forward and backward both use $F$, they agree with each other. Block F of the [bug hunt](09_bug_hunt.ipynb)
-is exactly this. *How we know:* from (2), from the list at the end of section 3 (*输入:F′*), and from the paper.
+is exactly this. *How we know:* from (2), from the list at the end of section 3 that begins with *输入:F′*, and from the paper.
 
 **A lost subscript, (8).** `\mathbf{F}k` is $\mathbf{F}_k$, and `\sum{k=1}` is $\sum_{k=1}$.
 

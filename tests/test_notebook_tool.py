@@ -423,6 +423,18 @@ def test_a_tag_folds_a_cell_and_jupyter_may_unfold_it(tmp_path: Path) -> None:
     assert build.source_lines(stored) == build.source_lines(build.read_text(path))
 
 
+@pytest.mark.parametrize(("tag", "differs"), [("figure", True), ("varies", False)])
+def test_the_outputs_of_a_cell_that_varies_are_not_compared(tmp_path: Path, tag: str, differs: bool) -> None:
+    path = tmp_path / "a.py"
+    old = stored_by_hand(path)
+    new = copy.deepcopy(old)
+    new.cells[1].outputs[0].text = "something else\n"
+    new.cells[1].outputs.append(nbformat.v4.new_output("display_data", data={"image/png": coded(png(200))}))
+    for notebook in (old, new):
+        notebook.cells[1].metadata["tags"] = [tag]
+    assert bool(list(build.output_problems(old, new))) == differs
+
+
 def test_each_version_is_executed_with_its_own_file(tmp_path: Path) -> None:
     path = tmp_path / "notebooks" / "a.py"
     path.parent.mkdir()
