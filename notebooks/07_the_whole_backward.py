@@ -24,7 +24,7 @@ three at $F'$ in the lower graph, three at $F$ in the upper one. ($h$ stands for
 
 | | |
 |---|---|
-| **Time** | about 30 minutes |
+| **Time** | about 40 minutes |
 | **You need** | chapters [2](02_pooling.ipynb) to [6](06_its_gradient.ipynb): each of the sixteen lines comes from one of them |
 | **You build** | `cbam`, the last of the sixteen functions |
 

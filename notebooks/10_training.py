@@ -89,7 +89,8 @@ assert count == {"without": 15554, "with": 15780}
 # %% [markdown]
 r"""
 `own_block` has put the `cbam` of your file into the network. (If yours isn't finished, the line above says so, and
-the package's block is used. Come back later and run the chapter again.)
+the package's block is used. Come back later and run the chapter again. And if yours goes through the pixels one by one in Python, a
+training takes long: begin with `train(net, epochs=1)`.)
 
 **Two questions before we start.** 10.1: how many parameters has the block, by the formulas: $W_1$, $W_2$ and a $7\times7$
 kernel, with $C=16$ and $r=4$? 10.2: how large is the loss $-\ln p$ of the right class, if the network hasn't learned
