@@ -232,7 +232,7 @@ def test_the_learning_rate_is_chosen_on_the_validation_split_alone() -> None:
 @pytest.mark.parametrize(
     ("falls", "right_trains", "p", "mean", "expected"),
     [
-        (5, True, 0.5, -0.1, "trains; no loss shown"),
+        (5, True, 0.5, -0.1, "trains, no loss shown"),
         (5, True, 0.001, -0.1, "trains, only worse"),
         (4, True, 0.001, -0.1, "doesn't always train"),
         (0, True, 0.001, -0.1, "doesn't train"),
@@ -241,6 +241,43 @@ def test_the_learning_rate_is_chosen_on_the_validation_split_alone() -> None:
 )
 def test_what_is_said_of_a_mistake(falls: int, right_trains: bool, p: float, mean: float, expected: str) -> None:
     assert summary.bug_verdict(Difference(mean, 0.1, 5, p), falls, 5, right_trains, 6) == expected
+
+
+@pytest.mark.parametrize(("low", "said"), [(1.01, "takes 1.20 times as long"), (0.99, "isn't shown")])
+def test_when_a_step_takes_longer(low: float, said: str) -> None:
+    assert said in summary.longer([low, low, 1.2, 1.3, 1.3])
+
+
+def test_a_claim_in_short_is_what_its_table_says() -> None:
+    rng = np.random.default_rng(1)
+    for gain, said in ((0.1, "better"), (-0.1, "worse"), (0.0, "no difference shown")):
+        assert f"): {said}." in summary.in_short("features", made_up(gain, rng))
+    assert summary.in_short("everywhere", made_up(0.1, rng)) == "Not run yet."
+    results = [r._replace(run=replace(r.run, study="everywhere")) for r in made_up(0.1, rng)]
+    assert "class head of resnet8, +" in (said := summary.in_short("everywhere", results))
+    assert said.endswith("): better.")
+    cost = {"parameters": 100, "multiply-adds": 1000, "training s": [1.0, 1.0, 1.0]}
+    more = {"parameters": 110, "multiply-adds": 1001, "training s": [1.5, 1.5, 1.6]}
+    light = store.Result(Run("light", net="vgg16"), {"none": cost, "SE": cost, "CBAM": more}, {})
+    assert "in 1 of 1 networks. In vgg16 it adds 10 % more parameters" in summary.in_short("light", [light])
+    assert "1.50 times as long" in summary.in_short("light", [light])
+    same = store.Result(Run("light", net="vgg16"), {"none": cost, "SE": more, "CBAM": more}, {})
+    assert "in 0 of 1 networks" in summary.in_short("light", [same])
+
+
+def test_the_bugs_in_short() -> None:
+    def result(mistake: str, seed: int, score: float, last: float) -> store.Result:
+        found = {"scores": {"accuracy": score}, "losses": [2.0, last], "diverged": False}
+        return store.Result(Run("bugs", mistake=mistake, seed=seed), found, {})
+
+    dropped, ignored, flipped = "maximum dropped", "upstream ignored", "kernel not flipped"
+    results = []
+    for seed, noise in enumerate((0.0, 0.01, 0.02)):
+        results += [result("", seed, 0.6, 1.0), result(dropped, seed, 0.6 + noise, 1.0)]
+        results += [result(ignored, seed, 0.1, 2.0), result(flipped, seed, 0.3 + noise, 1.0)]
+    said = summary.in_short("bugs", results)
+    assert said.startswith("Of 3 wrong backwards: ")
+    assert all(f"1 “{answer}”" in said for answer in ("trains, no loss shown", "doesn't train", "trains, only worse"))
 
 
 @pytest.mark.parametrize(("last", "count"), [(0.94, 1), (0.96, 0)])
@@ -343,3 +380,12 @@ def test_the_results_on_the_site_are_of_runs_of_the_plan_and_say_where_they_come
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     assert figures.write_all([], tmp_path) == []
+
+
+def test_readme_says_what_the_results_say() -> None:
+    root = Path(__file__).parents[1]
+    results = store.read(root / "docs" / "_generated" / "studies")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for study in ("light", "features", "bugs"):
+        said = summary.in_short(study, results)
+        assert f" {said}\n" in readme, f"README.md, What was measured: put in {said!r}"

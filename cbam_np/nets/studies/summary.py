@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cbam_np.nets.studies import plan
-from cbam_np.nets.studies.plan import ABLATIONS, MISTAKES, SHORT, Run
-from cbam_np.nets.studies.statistics import Difference, Interval, against, difference, interval, verdict
+from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, SHORT, Run
+from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
 Cell: TypeAlias = tuple[str, str, int, str, str]
@@ -189,9 +189,17 @@ def light_verdict(net: str, found: dict[str, Any]) -> str:
         than_se = "more than" if cbam[what] > se[what] else "no more than"
         size = "negligible" if more < 1 else "not negligible"
         parts.append(f"{more:.2f} % more {what} ({size}; {than_se} SE)")
-    slower = float(np.median(np.divide(cbam["training s"], none["training s"])))
-    time = "takes no longer" if slower < 1.05 else f"takes {slower:.2f} times as long"
-    return f"**{net}**: CBAM adds {' and '.join(parts)}. A training step {time}."
+    return f"**{net}**: CBAM adds {' and '.join(parts)}. {longer(np.divide(cbam['training s'], none['training s']))}."
+
+
+def longer(ratios: Sequence[float]) -> str:
+    """What times of a training step, as multiples of that without attention, say: nothing if a quarter is below 1."""
+    low, middle = np.quantile(ratios, [0.25, 0.5])
+    return (
+        f"A training step takes {middle:.2f} times as long"
+        if low > 1
+        else "That a training step takes longer isn't shown"
+    )
 
 
 # --- 2. better features? --------------------------------------------------------------------------------------------
@@ -393,10 +401,71 @@ def bug_verdict(d: Difference, falls: int, runs: int, right_trains: bool, compar
     words = {
         "worse": "trains, only worse",
         "better": "trains, and better",
-        "no difference shown": "trains; no loss shown",
-        "too few runs": "trains; too few runs to say more",
+        "no difference shown": "trains, no loss shown",
+        "too few runs": "trains, too few runs to say more",
     }
     return words[verdict(d, comparisons)]
+
+
+# --- in one sentence each --------------------------------------------------------------------------------------------
+
+
+def in_short(study: str, results: Iterable[Result]) -> str:
+    """What a study has found so far, in a sentence or two."""
+    chosen = of_study(results, study)
+    tell = {"light": light_short, "features": features_short, "everywhere": everywhere_short, "bugs": bugs_short}[study]
+    return tell(chosen) if chosen else "Not run yet."
+
+
+def light_short(results: list[Result]) -> str:
+    """CBAM beside SE in all networks, and what it adds to ResNet-50, or to the largest there is."""
+    counts = "parameters", "multiply-adds"
+    more = sum(all(r.found["CBAM"][what] > r.found["SE"][what] for what in counts) for r in results)
+    run, found, _ = max(results, key=lambda r: (r.run.net == "resnet50", float(r.found["none"]["multiply-adds"])))
+    added = [f"{100 * (found['CBAM'][what] / found['none'][what] - 1):.2g} % more {what}" for what in counts]
+    step = longer(np.divide(found["CBAM"]["training s"], found["none"]["training s"]))
+    return (
+        f"CBAM has more parameters and more multiply-adds than SE in {more} of {len(results)} networks. In {run.net} "
+        f"it adds {' and '.join(added)}. {step}."
+    )
+
+
+def features_short(results: list[Result]) -> str:
+    """CBAM against no attention in all settings."""
+    said = []
+    for setting in settings(results):
+        d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
+        if d.n > 1:
+            said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
+    return f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'too few runs'}."
+
+
+def everywhere_short(results: list[Result]) -> str:
+    """The same for the places."""
+    places, said = sorted({(r.run.net, r.run.head) for r in results}), []
+    for net, head in places:
+        d = difference(*(scores(results, variant=variant, net=net, head=head) for variant in ("none", "CBAM")))
+        said.append(f"{head} head of {net}, {points_and_verdict(d, len(places))}")
+    return f"The score with CBAM minus that without: {'; '.join(said)}."
+
+
+def points_and_verdict(d: Difference, comparisons: int) -> str:
+    """A difference, with what its p is held against."""
+    return f"{points(d)} points (p {p_value(d.p)}, limit {LIMIT / comparisons:.2g}): {verdict(d, comparisons)}"
+
+
+def bugs_short(results: list[Result]) -> str:
+    """How many of the wrong backwards can be told from the loss."""
+    right = scores(results, mistake="")
+    falls_right = fallen(r for r in results if not r.run.mistake) > 0
+    answers: Counter[str] = Counter()
+    for mistake in MISTAKES:
+        runs = [r for r in results if r.run.mistake == mistake]
+        d = difference(right, scores(results, mistake=mistake))
+        if runs:
+            answers[bug_verdict(d, fallen(runs), len(runs), falls_right, len(MISTAKES))] += 1
+    said = [f"{count} “{answer}”" for answer, count in answers.most_common()]
+    return f"Of {answers.total()} wrong backwards: {', '.join(said)}."
 
 
 # --- all together ---------------------------------------------------------------------------------------------------
