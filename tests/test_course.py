@@ -250,6 +250,80 @@ def test_another_form_of_the_right_answer_is_right(name: str, function: Callable
     assert verdict.state == RIGHT, words(verdict)
 
 
+# --- both sides of every number that decides ------------------------------------------------------------------------
+
+
+def shifted(name: str, by: float) -> Callable[..., Any]:
+    """The solution, a little off everywhere."""
+    exercise = EXERCISES[name]
+
+    def function(*inputs: Any, **options: Any) -> Any:
+        result = exercise.solution(*inputs, **options)
+        return result + by if exercise.plain else (result[0] + by, result[1])
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("name", "within", "beyond"),
+    [
+        ("mlp", 1e-10, 1e-7),
+        ("sigmoid", 5e-13, 3e-12),
+        ("slopes", 1e-6, 1e-3),
+        ("largest_error", 0.9e-6, 1.1e-6),
+    ],
+)
+def test_tolerances(name: str, within: float, beyond: float) -> None:
+    assert judge(EXERCISES[name], shifted(name, within)).state == RIGHT
+    assert judge(EXERCISES[name], shifted(name, beyond)).state == WRONG
+
+
+def slopes_with(h: float) -> Callable[..., Any]:
+    def slopes(op: Any, inputs: Any, which: int, d_out: Any) -> Any:
+        inputs = [x.copy() for x in inputs]
+        x, result = inputs[which], np.zeros(inputs[which].shape)
+        for i in np.ndindex(*x.shape):
+            x_i = x[i]
+            x[i] = x_i + h
+            result[i] += np.sum(d_out * op(*inputs)[0]) / (2 * h)
+            x[i] = x_i - h
+            result[i] -= np.sum(d_out * op(*inputs)[0]) / (2 * h)
+            x[i] = x_i
+        return result
+
+    return slopes
+
+
+@pytest.mark.parametrize("h", [2e-4, 1e-5, 1e-8])
+def test_a_step_that_gives_the_slopes_is_right(h: float) -> None:
+    assert judge(EXERCISES["slopes"], slopes_with(h)).state == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("h", "named"), [(1e-2, "h is too large"), (1e-3, "h is too large"), (1e-11, "h is too small")]
+)
+def test_a_step_that_does_not_is_named(h: float, named: str) -> None:
+    assert judge(EXERCISES["slopes"], slopes_with(h)).finding.named == named
+
+
+@pytest.mark.parametrize(("factor", "right"), [(1.0, True), (0.2, True), (0.05, False), (5.0, True), (20.0, False)])
+def test_the_largest_error_may_be_relative_but_not_a_mean_or_a_sum(factor: float, right: bool) -> None:
+    def largest_error(op: Any, *inputs: Any, seed: int = 0) -> Any:
+        return factor * solved.largest_error(op, *inputs, seed=seed)
+
+    assert (judge(EXERCISES["largest_error"], largest_error).state == RIGHT) == right
+
+
+@pytest.mark.parametrize(("by", "right"), [(1e-13, True), (1e-9, False)])
+def test_an_input_may_be_off_by_rounding_afterwards(by: float, right: bool) -> None:
+    def relu(x: Any) -> Any:
+        out, backward = solved.relu(x)
+        x *= 1 + by
+        return out, backward
+
+    assert (judge(EXERCISES["relu"], relu).state == RIGHT) == right
+
+
 # --- what is said about answers that are wrong in other ways ---------------------------------------------------------
 
 

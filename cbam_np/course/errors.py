@@ -15,6 +15,7 @@ from cbam_np.course.exercise import Case, Finding
 INTO = re.compile(r"could not broadcast input array from shape (\([\d, ]*\)) into shape (\([\d, ]*\))")
 NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d, ]*\)) .* shape (\([\d, ]*\))")
 MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
+ALIGNED = re.compile(r"not aligned: (\d+) \(dim \d\) != (\d+) \(dim \d\)")
 RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
 SHAPE = re.compile(r"\([\d, ]*\)")
 
@@ -30,10 +31,12 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         line, segment = _place(frame, instruction)
         called_in = _place(*frames[0])[0]
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
-        said, hints = _explained(error, message, case, frame, segment)
+        said, hints = _explained(error, message, case, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
-    elif isinstance(error, TypeError) and "argument" in message:
+    elif isinstance(error, TypeError) and "argument" in message and during == "forward":
         hints = ("How many arguments does the stub have, and in which order?",)
+    elif isinstance(error, TypeError) and "argument" in message:
+        hints = ("backward is called with one argument, d_out. What is between the brackets where it is defined?",)
     return Finding(f"{during} stops with an error", tuple(lines), hints, named=hints[0] if hints else "")
 
 
@@ -60,7 +63,16 @@ def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
     return whole, " ".join(row.decode(errors="replace").strip() for row in encoded)
 
 
-def _values(segment: str, frame: FrameType) -> dict[str, Any]:
+def _assigned(line: str) -> list[ast.expr]:
+    """What stands on the right of `line`, if it is an assignment."""
+    try:
+        statement = ast.parse(line).body[0]
+    except (SyntaxError, IndexError):
+        return []
+    return [statement.value] if isinstance(statement, (ast.Assign, ast.AugAssign)) else []
+
+
+def _values(segment: str, whole: str, frame: FrameType) -> dict[str, Any]:
     """The operands of what failed, as written, and their values: names, or expressions without a call."""
     try:
         tree = ast.parse(segment, mode="eval").body
@@ -82,7 +94,7 @@ def _values(segment: str, frame: FrameType) -> dict[str, Any]:
             o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])
         ]
     elif isinstance(tree, (ast.Subscript, ast.Attribute)):
-        operands = [tree.value]
+        operands = [tree.value, *_assigned(whole)]
     found = {}
     for operand in operands:
         text = ast.unparse(operand)
@@ -93,11 +105,8 @@ def _values(segment: str, frame: FrameType) -> dict[str, Any]:
     return {text: value for text, value in found.items() if not isinstance(value, (type(np), type))}
 
 
-def _explained(
-    error: Exception, message: str, case: Case, frame: FrameType, segment: str
-) -> tuple[list[str], tuple[str, ...]]:
+def _explained(error: Exception, message: str, case: Case, values: dict[str, Any]) -> tuple[list[str], tuple[str, ...]]:
     """Sentences with facts, and hints in stages."""
-    values = _values(segment, frame)
     arrays = {text: value for text, value in values.items() if isinstance(value, np.ndarray) and value.ndim}
     facts = [f"{text} has the shape {case.shape(value.shape)}" for text, value in arrays.items()]
     if facts:
@@ -117,16 +126,28 @@ def _explained(
             f"Which of the two shapes did you mean, {have} or {want}? What would make the other one the same?",
         )
     if match := MATMUL.search(message):
-        return _matmul(facts, match, case, arrays)
+        return _matmul(facts, match[2], match[1], case)
+    if match := ALIGNED.search(message):
+        return _matmul(facts, match[1], match[2], case)
+    if "indexing result" in message:
+        return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
+            "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
+            "index array for every axis, each place gets one value.",
+        )
     if match := RESHAPE.search(message):
         wanted = _shape(match[2])
         return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(wanted)} of {prod(wanted)}"], (
             "How many entries has the array at this place, and which axes are they? Is every axis in the new shape?",
         )
     if "setting an array element with a sequence" in message:
-        return facts, ("One place in an array takes one number, and here an array was to go there. Is a sum missing?",)
+        return facts, (
+            "One place in an array takes one number, and here an array was to go there. Is a sum missing, or an index?",
+        )
     if "truth value" in message:
-        return facts, ("`if` needs one answer, and an array has many. np.where chooses for each entry.",)
+        return facts, (
+            "One answer, yes or no, is asked for here, by `if`, `and`, or Python's own max and min, and an array has "
+            "many. np.where and np.maximum work entry by entry.",
+        )
     if "cannot be interpreted as an integer" in message:
         return facts, (
             "Here one whole number is expected, not a tuple. argmax, for example, takes one axis: reshape two into "
@@ -191,10 +212,8 @@ def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> t
     )
 
 
-def _matmul(
-    facts: list[str], match: re.Match[str], case: Case, arrays: dict[str, Any]
-) -> tuple[list[str], tuple[str, ...]]:
-    inner = f"{case.symbol(int(match[2]))} and {case.symbol(int(match[1]))}"
+def _matmul(facts: list[str], left: str, right: str, case: Case) -> tuple[list[str], tuple[str, ...]]:
+    inner = f"{case.symbol(int(left))} and {case.symbol(int(right))}"
     facts = [*facts, f"the last axis of the left factor meets the last but one of the right: {inner}, not the same"]
     return facts, (
         "Which axis is summed over in your formula? It has to be the last one on the left and the last but one on the "

@@ -148,6 +148,7 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 
 
 HINTS = (  # a question for each kind of fact, by how it begins or what is in it
+    ("is wrong only", "What is special about these entries? Work out one of them by hand."),
     (
         "the numbers in your",
         "The numbers are right, the shape isn't. keepdims=True, None in an index, a reshape, a sum: which of these is "

@@ -427,8 +427,14 @@ class _Judge:
         head = f"{during}: {' and '.join([name, *others])} {'are' if others else 'is'} wrong"
         i = wrong[0]
         if not _is_numeric(got[i]):
-            hint = "Is the line with return missing?" if got[i] is None else "Is every entry there, in one array?"
-            named = "return is missing" if got[i] is None else _kind(got[i])
+            hint, named = "Is every entry there, in one array?", _kind(got[i])
+            if got[i] is None:
+                hint = (
+                    "Is the line with return missing?"
+                    if exercise.plain
+                    else "None stands in its place. What is the gradient of this input?"
+                )
+                named = "return is missing" if exercise.plain else f"{name} is None"
             raise _wrong(during, f"{name} as a NumPy array", _kind(got[i]), hint, named)
         arrays = [np.asarray(x) for x in got]
         if arrays[i].shape != expected[i].shape:
@@ -526,7 +532,12 @@ class _Judge:
                 yield f"your {name} is the same for every d_out"
                 return
             for what, mask_of in self.exercise.places.items():
-                masks = [np.broadcast_to(mask_of(*run.inputs), e.shape) for run, e in zip(runs, expected, strict=True)]
+                try:
+                    masks = [
+                        np.broadcast_to(mask_of(*run.inputs), e.shape) for run, e in zip(runs, expected, strict=True)
+                    ]
+                except ValueError:  # no such places in this result
+                    continue
                 offs = [~facts.close(g, e, self.exercise.tolerance) for g, e in zip(got, expected, strict=True)]
                 if not any((off & ~mask).any() for off, mask in zip(offs, masks, strict=True)):
                     yield f"your {name} is wrong only {what}, and right everywhere else"

@@ -99,6 +99,7 @@ GATE = (
     mistake("if d_out is left out of d_f: m alone", "d_f = d_out * m", "d_f = np.broadcast_to(m, f.shape)", more="m is the slope. The chain rule multiplies it with d_out."),
     mistake("if d_out is left out of d_f, in the shape of m", "d_f = d_out * m", "d_f = m.copy()", more="m is the slope. The chain rule multiplies it with d_out."),
     mistake("if d_out is divided by m in d_f", "d_f = d_out * m", "d_f = d_out / m"),
+    mistake("if m is squared in d_f", "d_f = d_out * m", "d_f = d_out * m * m", more="f stands in out with the factor m, once."),
     mistake("if out is a factor in d_f", "d_f = d_out * m", "d_f = d_out * out"),
     mistake("if d_f is summed like d_m", "d_f = d_out * m", "d_f = np.sum(d_out * m, axis=axes, keepdims=True)", more="Every entry of f is used once."),
     mistake("if what comes back through m is put into d_f here", "d_f = d_out * m", "d_f = d_out * m + d_m", more="m and f are two inputs here. What m sends back to F is added later, by whoever made m of F."),

@@ -1,10 +1,33 @@
 """12 to 14: the convolution."""
 
 
+from typing import Any
+
+import numpy as np
+
 from cbam_np.course.exercise import Case, Exercise, mistake
 from cbam_np.course.exercises.inputs import KERNELS, SIZES, nchw, normal
 
 _WITH_K = tuple(zip(SIZES, (*KERNELS[:3], 1), strict=True))
+
+
+def border(H: int, W: int, rows: slice, columns: slice) -> Any:
+    """True in these rows and in these columns of an image."""
+    mask = np.zeros((H, W), dtype=bool)
+    mask[rows], mask[:, columns] = True, True
+    return mask
+
+
+ROUND = {  # the parts of an image where padding plays a role
+    "in the first row and the first column": lambda H, W, p: border(H, W, slice(0, 1), slice(0, 1)),
+    "in the last row and the last column": lambda H, W, p: border(H, W, slice(H - 1, H), slice(W - 1, W)),
+    "in the p rows and columns at the top and on the left": lambda H, W, p: border(H, W, slice(0, p), slice(0, p)),
+    "in the p rows and columns at the bottom and on the right": lambda H, W, p: border(
+        H, W, slice(max(0, H - p), H), slice(max(0, W - p), W)
+    ),
+    "in the p rows and columns at the border of the image": lambda H, W, p: border(H, W, slice(0, p), slice(0, p))
+    | border(H, W, slice(max(0, H - p), H), slice(max(0, W - p), W)),
+}
 
 
 def _im2col_cases() -> tuple[Case, ...]:
@@ -95,6 +118,7 @@ col2im = Exercise(
                  "It adds to them. A pixel lies in up to k² windows, and gets something from each.",
                  "Add into zeros of shape (N, C, H + 2p, W + 2p), p = k // 2, and cut the padding off at the end.")},
     plain=True,
+    places={what: lambda columns, shape, k, of=of: of(shape[2], shape[3], k // 2) for what, of in ROUND.items()},
 )
 
 CONV2D = (
@@ -108,6 +132,7 @@ CONV2D = (
     mistake("if (O, N, ...) is reshaped to (N, O, ...)", "out = (K @ columns).reshape(N, O, H, W)", "out = (K @ columns).transpose(1, 0, 2).reshape(N, O, H, W)", more="reshape never moves entries: a transpose does."),
     mistake("if the pixels are not in two axes yet", "out = (K @ columns).reshape(N, O, H, W)", "out = K @ columns", more="(N, O, H·W) is to become (N, O, H, W)."),
     mistake("if H and W are exchanged in the last reshape", "out = (K @ columns).reshape(N, O, H, W)", "out = (K @ columns).reshape(N, O, W, H)"),
+    mistake("without padding: only windows that lie within x", "out = (K @ columns).reshape(N, O, H, W)", "out = (K @ columns).reshape(N, O, H, W)[:, :, k // 2 : H - k // 2, k // 2 : W - k // 2]", more="out has as many pixels as x: k // 2 zeros on every side."),
     mistake("with a correlation of x without its padding's centre: shifted by one pixel", "columns = im2col(x, k)", "columns = im2col(np.roll(x, 1, axis=(2)), k)"),
     # backward: d_x
     mistake("if d_out is correlated with the kernel as it is, not mirrored", "d_x = col2im(d_columns, x.shape, k)", "d_x = np.stack([(kernel.transpose(1, 0, 2, 3).reshape(C, O * k * k) @ im2col(d_out, k)[n]).reshape(C, H, W) for n in range(N)])", more="x[i + a] meets kernel[a] in out[i]. Seen from x at i, out lies at i - a: the kernel has to be turned round, rows and columns."),
@@ -149,4 +174,5 @@ conv2d = Exercise(
                      "d_K = Σ_n d_out[n] columns[n]ᵀ: the matrix product sums over the pixels, and the samples are summed too."),
     },
     uses=("im2col", "col2im"),
+    places={what: lambda x, kernel, of=of: of(*x.shape[2:], kernel.shape[-1] // 2) for what, of in ROUND.items()},
 )

@@ -97,6 +97,8 @@ MLP = (
     mistake("if d_w2 is made of the ReLU's mask, not of h", "d_w2 = d_out.T @ h", "d_w2 = d_out.T @ (h > 0)", more="W2 is multiplied with h."),
     mistake("if d_w2 is made of out, not of d_out", "d_w2 = d_out.T @ h", "d_w2 = out.T @ h", more="Which gradient arrives at W2?"),
     mistake("if d_out is left out of d_w2", "d_w2 = d_out.T @ h", "d_w2 = np.ones(out.shape).T @ h", more="Which gradient arrives at W2?"),
+    mistake("if d_w2 is made of d_z, not of d_out", "d_w2 = d_out.T @ h", "d_w2 = relu_backward(d_out @ w2).T @ h", more="Which gradient arrives at W2?"),
+    mistake("if d_w1 is made of d_out, not of d_z", "d_w1 = d_z.T @ x", "d_w1 = d_out.T @ x", more="W1 makes z, so it needs the gradient of z."),
     mistake("if d_w2 is made of the gradient of z", "d_w2 = d_out.T @ h", "d_w2 = (x.T @ relu_backward(d_out @ w2))", more="Which two things meet at W2: what goes in on the way forward, and what comes back?"),
     # backward: d_w1
     mistake("if d_w1 is made of z, not of d_z", "d_w1 = d_z.T @ x", "d_w1 = z.T @ x", more="Which gradient arrives at W1?"),

@@ -1,7 +1,16 @@
 """3 to 6: pooling over space and over channels."""
 
+from typing import Any
+
 from cbam_np.course.exercise import Exercise, mistake
 from cbam_np.course.exercises.inputs import features, ties
+
+
+def tied(f: Any, axis: tuple[int, ...]) -> Any:
+    """Where an entry is as large as another one, and none is larger."""
+    largest = f == f.max(axis=axis, keepdims=True)
+    return largest & (largest.sum(axis=axis, keepdims=True) > 1)
+
 
 AVG_POOL_OVER_SPACE = (
     # forward
@@ -33,6 +42,7 @@ AVG_POOL_OVER_SPACE = (
     mistake("if the share is 1/(N·H·W)", "None] / (H * W)", "None] / (N * H * W)", more="How many pixels share one average? Another sample has another average."),
     mistake("if the share is 1/(C·H·W)", "None] / (H * W)", "None] / (C * H * W)", more="How many pixels share one average? Another channel has another average."),
     mistake("if the share is 1/f.size, with all axes counted", "None] / (H * W)", "None] / f.size", more="How many pixels share one average?"),
+    mistake("if // divides: it rounds down to whole numbers", "None] / (H * W)", "None] // (H * W)", more="/ divides, // rounds down."),
     mistake("if d_avg_c is left out: 1/(H·W) everywhere", "d_avg_c[:, :, None, None] / (H * W)", "np.full((N, C, 1, 1), 1 / (H * W))", more="The chain rule multiplies the slope, 1/(H·W), with the gradient that comes from above."),
     mistake("if f is a factor", "share = d_avg_c[:, :, None, None] / (H * W)", "share = d_avg_c[:, :, None, None] * f / (H * W)", more="avg_c is a sum of the entries of F, so its slope along one of them doesn't depend on F."),
     mistake("if avg_c stands in place of d_avg_c", "share = d_avg_c[:, :, None, None]", "share = avg_c[:, :, None, None]", more="What comes back is the gradient, not the value."),
@@ -102,6 +112,7 @@ max_pool_over_space = Exercise(
                 "Only the winner of each channel gets a gradient, and all of it. With ties: the first one, row by row.",
                 "f.reshape(N, C, H * W).argmax(axis=2) finds the first winner. Put d_max_c there, into an array of zeros."),
     },
+    places={"among entries that tie": lambda f: tied(f, (2, 3))},
 )
 
 AVG_POOL_OVER_CHANNELS = (
@@ -124,6 +135,7 @@ AVG_POOL_OVER_CHANNELS = (
     mistake("if the share is 1/(H·W), as in (3)", "d_avg_s / C", "d_avg_s / (H * W)", more="How many entries share one average here?"),
     mistake("if the share is 1/N", "d_avg_s / C", "d_avg_s / N", more="How many entries share one average here?"),
     mistake("if the share is 1/(C·H·W)", "d_avg_s / C", "d_avg_s / (C * H * W)", more="How many entries share one average here?"),
+    mistake("if // divides: it rounds down to whole numbers", "d_avg_s / C", "d_avg_s // C", more="/ divides, // rounds down."),
     mistake("if d_avg_s is left out: 1/C everywhere", "d_avg_s / C", "1 / C", more="The chain rule multiplies the slope, 1/C, with the gradient that comes from above."),
     mistake("if f is a factor", "d_avg_s / C", "d_avg_s * f / C", more="avg_s is a sum of entries of F, so its slope along one of them doesn't depend on F."),
     mistake("if avg_s stands in place of d_avg_s", "d_avg_s / C, f.shape", "avg_s / C, f.shape", more="What comes back is the gradient, not the value."),
@@ -184,4 +196,5 @@ max_pool_over_channels = Exercise(
                 "Only the winning channel of each pixel gets a gradient, and all of it. With ties: the first one.",
                 "f.argmax(axis=1) finds the first winner. Put d_max_s there, into an array of zeros."),
     },
+    places={"among entries that tie": lambda f: tied(f, (1,))},
 )

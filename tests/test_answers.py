@@ -1,0 +1,41 @@
+"""Answers that people typed, who had read the stubs and nothing else: what the checker makes of each.
+
+tests/answers/judged.json says for every attempt what the checker says, and whether that is true: "right" (accepted, and
+rightly), "named" (the mistake, by name), "neutral" (facts and questions, all true), "misleading", "accepted wrongly" or
+"rejected wrongly". A person read each pair. If the checker says something else now, read the pair again (python
+tests/typed_answers.py) and change the entry.
+"""
+
+import json
+from collections import Counter
+
+import pytest
+from typed_answers import FOLDER, Attempt, attempts
+
+from cbam_np.course.exercises import EXERCISES
+
+ATTEMPTS = list(attempts(sorted(FOLDER.glob("*.py"))))
+JUDGED = json.loads((FOLDER / "judged.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.id)
+def test_the_checker_says_what_was_judged(attempt: Attempt) -> None:
+    verdict = attempt.verdict()
+    judged = JUDGED[attempt.id]
+    assert {"state": verdict.state, "named": verdict.finding.named} == {
+        "state": judged["state"],
+        "named": judged["named"],
+    }
+    assert (verdict.state == "right") == (judged["judged"] in ("right", "accepted wrongly"))
+
+
+def test_there_are_150_answers_to_all_functions_and_the_checker_tells_the_truth_about_them() -> None:
+    assert {attempt.id for attempt in ATTEMPTS} == JUDGED.keys()
+    assert {attempt.name for attempt in ATTEMPTS} == EXERCISES.keys()
+    counts = Counter(entry["judged"] for entry in JUDGED.values())
+    right = counts["right"] + counts["rejected wrongly"]
+    wrong = len(JUDGED) - right
+    assert len(JUDGED) >= 150
+    assert counts["accepted wrongly"] == counts["rejected wrongly"] == 0
+    assert counts["named"] >= 0.6 * wrong
+    assert counts["misleading"] < 0.02 * wrong
