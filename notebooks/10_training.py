@@ -244,7 +244,7 @@ half open, since nothing forces the network to close them: a dark pixel contribu
 
 This was one run. We made three more with other scenes and other first weights: the digit was on top each time, by
 0.05 to 0.2, and whether the pieces or the background came second changed from run to run. Chapter
-[11](11_what_was_measured.ipynb) asks the same of a deeper network, with five seeds, and there the answer is weaker.
+[11](11_what_was_measured.ipynb) asks the same of a deeper network, with several seeds, and there the answer is weaker.
 
 ## What does the block gain?
 

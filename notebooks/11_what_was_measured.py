@@ -12,7 +12,8 @@ from cbam_np.course import answer, measured, pictures_b
 from cbam_np.reference.cost import cbam_cost, se_cost
 
 VARIANTS = ("none", "SE", "channel", "spatial", "CBAM")
-accuracy = {variant: measured.accuracies("features", variant=variant) for variant in VARIANTS}
+OPEN = "as released, gates open"
+accuracy = {variant: measured.accuracies("features", variant=variant) for variant in (*VARIANTS, "as released", OPEN)}
 means = {variant: measured.interval(list(values.values())) for variant, values in accuracy.items()}
 pictures_b.dots_and_intervals(
     {variant: (list(accuracy[variant].values()), means[variant]) for variant in VARIANTS},
@@ -23,7 +24,7 @@ pictures_b.dots_and_intervals(
 # %% [markdown]
 r"""
 A small ResNet of eight layers finds digits among pieces of others: without attention, with SE, with one half of CBAM, and
-with CBAM. A grey dot is one training, a blue square the mean of five, the bar its 95 % interval (置信区间). Look at it for a
+with CBAM. A grey dot is one training, a blue square their mean, the bar its 95 % interval (置信区间). Look at it for a
 while. What would you report?
 
 | | |
@@ -113,7 +114,7 @@ paper reports, for ResNet-50 on ImageNet, an error of 24.56 % without attention,
 </details>
 
 The picture at the top is our answer at a small scale. Each variant was trained with the same scenes, first weights and
-batches, five times, and its learning rate was chosen on other scenes. Since the seeds match, compare them pair by pair:
+batches, once for each of several seeds, and its learning rate was chosen on other scenes. Since the seeds match, compare them pair by pair:
 subtract, and then take the mean and its interval, $\bar d \pm t\, s/\sqrt n$.
 """
 
@@ -123,30 +124,47 @@ print(f"none      {means['none']} %")
 for variant, d in differences.items():
     print(f"{variant:9} {means[variant]} %, minus none: {d} points")
 
-assert all(len(values) == 5 for values in accuracy.values())
+print("seeds:", {variant: len(values) for variant, values in accuracy.items()})
+
+assert all(len(values) >= 5 for values in accuracy.values())
 assert all(d.mean < 0 for d in differences.values())  # every mean is below that without attention
-assert differences["CBAM"].mean + differences["CBAM"].half > 0  # the interval of CBAM holds 0
+assert 0.7 < -differences["CBAM"].mean / differences["CBAM"].half < 2  # about as large as its interval
 assert abs(measured.difference(accuracy["channel"], accuracy["CBAM"]).mean) < 3
 
 # %% [markdown]
 r"""
-**We found no gain.** With attention the mean accuracy is lower in all four variants. For CBAM the interval of the difference
-reaches beyond 0, so not even the loss is certain: five seeds of a small network can't show a few points. Here is what may
-be said, and what not:
+**We found no gain.** With attention the mean accuracy is lower in all four variants. How sure is the loss? For CBAM it's about as
+large as its own interval, and there are four comparisons in this table. One in twenty such intervals misses the truth by
+chance alone, and with four you get four tickets. So: no gain, and a loss that a few more seeds will confirm or not.
+
+**Why should it do harm?** One guess: its gates begin near one half, and two of them in a row pass on a quarter of a block's branch.
+In ten epochs that may be a handicap. A guess can be tested: take the block as the authors released it (batch norm in its spatial gate, biases in its MLP), start it once as it is
+and once with biases that hold all gates **open**, near 1, and change nothing else.
+"""
+
+# %% mystnb={"image": {"alt": "Accuracies without attention, as released and with open gates: the last is back at the first."}}
+pictures_b.dots_and_intervals(
+    {variant: (list(accuracy[variant].values()), means[variant]) for variant in ("none", "CBAM", "as released", OPEN)},
+    "test accuracy, %",
+    means["none"].mean,
+)
+opened = measured.difference(accuracy["as released"], accuracy[OPEN])
+print(f"gates open, minus as released: {opened} points")
+print(f"gates open, minus none:        {measured.difference(accuracy['none'], accuracy[OPEN])} points")
+assert opened.mean - opened.half > 0
+beside_none = measured.difference(accuracy["none"], accuracy[OPEN])
+assert abs(beside_none.mean) < beside_none.half
+
+# %% [markdown]
+r"""
+What to see: with its gates open at the start, the block is back where the network without attention is. So most of the loss
+came from the start and not from the idea. And still there is no gain.
 
 | we may say | we may not say |
 |---|---|
 | At this size, on this task, in 10 epochs, CBAM showed no gain. | CBAM is useless. |
 | The spread between seeds is larger than the gains that the paper reports. | The paper is wrong: it trained networks a thousand times as large, on a million images. |
 | A single training, with and without, proves nothing, here or elsewhere. | |
-
-<details><summary>Why might a fresh CBAM do harm in a short training?</summary>
-
-Its gates begin near one half. In a residual block (残差块) two of them in a row pass on a quarter of the branch, in each block, and so
-do the gradients of everything behind them. In 10 epochs that is a handicap. It's one guess among others; to test it,
-let the gates start open and compare. The study has a variant for that.
-
-</details>
 
 **How large is chance?** Two networks were trained a second time, in PyTorch: same formulas, same first weights, same batches.
 For twenty steps the losses agree to at least five digits. At the end of the training:
@@ -200,14 +218,14 @@ pictures_b.looks_over_epochs(inside, grad_cam)
 after = {block: measured.interval([seed[block][-1] for seed in inside["CBAM"]]) for block in inside["CBAM"][0]}
 for block, share in after.items():
     print(f"CBAM, M_s of {block}: {share}")
-    assert share.mean - share.half < 1 < grad_cam.mean - grad_cam.half
+    assert share.mean < 1.3 < grad_cam.mean - grad_cam.half
 print(f"CBAM, Grad-CAM:         {grad_cam}")
-assert sum(seed["layer1.0"][-1] < 0.2 for seed in inside["CBAM"]) == 2
+assert sum(seed["layer1.0"][-1] < 0.2 for seed in inside["CBAM"]) >= 2
 
 # %% [markdown]
 r"""
-What to see: each line is a seed. They start at chance, and with CBAM they end scattered around it: in no block is the mean
-above 1 by more than its interval, and in two of five trainings the first block's map even **avoids** the digit. The dashed line is **Grad-CAM**, which asks the gradient of the right class where the last
+What to see: each line is a seed. They start at chance, and with CBAM they end scattered around it. On the mean they are
+a little above 1 at best, and in some trainings the first block's map even **avoids** the digit. The dashed line is **Grad-CAM**, which asks the gradient of the right class where the last
 feature maps (特征图) matter. It needs no attention at all, and it lies on the digit, by more than twice as much as chance.
 
 So the network knows where the digit is. Its spatial maps, in these residual blocks, don't say so. In chapter 10, where one
@@ -289,7 +307,7 @@ night: `cbam-np study` goes on where it stopped.
 A judgement that you can defend:
 
 - CBAM is **small**, not small**er**; and it costs more time than its count says.
-- At this size it showed **no gain**, and a spread that would hide one.
+- At this size it showed **no gain**. How its gates start mattered more than the block itself.
 - Its maps are **not an explanation**, unless you measure what they cover.
 - A wrong gradient may train as well as a right one. That's why chapter 1 was a gradient check.
 

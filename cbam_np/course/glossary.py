@@ -83,7 +83,7 @@ GLOSSARY = (
     Term("random direction", "随机方向", 8),
     Term("reduction ratio", "缩减比", 3),
     Term("ReLU", "线性整流", 3),
-    Term("residual block", "残差块", 11),
+    Term("residual block", "残差块", 12),
     Term("rounding error", "舍入误差", 8),
     Term("saturated", "饱和", 4),
     Term("shape", "形状", 1),
