@@ -19,7 +19,7 @@ gettext_additional_targets = ["image"]
 
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "docs/reference/*.md", "CHANGELOG.md"]
-include_patterns += ["notebooks/[0-9]*.ipynb", "notebooks/solutions/*.ipynb"]
+include_patterns += ["notebooks/[0-9A][0-9]_*.ipynb", "notebooks/solutions/[0-9A][0-9]_*.ipynb"]
 exclude_patterns = ["**/_*", "**/.*", "build"]
 
 extensions = [

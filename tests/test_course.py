@@ -146,6 +146,13 @@ def test_a_mistake_is_not_named_if_it_gives_other_numbers(exercise: Exercise) ->
         assert not judge(exercise, almost).finding.named.startswith(("if ", "with ", "without ")), mistake.what
 
 
+@each_exercise
+def test_no_case_is_trivial(exercise: Exercise) -> None:
+    for case in exercise.cases:
+        for result in exercise.all_results(exercise.solution, case):
+            assert np.abs(result).max() > 0.01
+
+
 def test_at_least_three_mistakes_have_a_name_and_every_result_has_questions() -> None:
     for exercise in EXERCISES.values():
         assert len(exercise.mistakes) >= 3 or exercise.look

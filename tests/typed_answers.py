@@ -74,7 +74,7 @@ def main(names: list[str]) -> None:
             if label in ("note", "that is", "stopped", "got", "warning"):
                 print(f"    {label}: {text}")
         if finding.hints:
-            print(f"    hint: {finding.hints[0]}")
+            print(f"    hint: {finding.hints[0]} || {finding.hints[1:2]}")
 
 
 if __name__ == "__main__":

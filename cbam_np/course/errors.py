@@ -4,6 +4,7 @@ import ast
 import linecache
 import re
 from collections.abc import Iterator
+from itertools import product
 from math import prod
 from types import FrameType, TracebackType
 from typing import Any
@@ -126,9 +127,9 @@ def _explained(error: Exception, message: str, case: Case, values: dict[str, Any
             f"Which of the two shapes did you mean, {have} or {want}? What would make the other one the same?",
         )
     if match := MATMUL.search(message):
-        return _matmul(facts, match[2], match[1], case)
+        return _matmul(facts, match[2], match[1], case, arrays)
     if match := ALIGNED.search(message):
-        return _matmul(facts, match[1], match[2], case)
+        return _matmul(facts, match[1], match[2], case, arrays)
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
             "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
@@ -207,18 +208,48 @@ def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> t
     short = first if len(a) < len(b) else second
     return facts, (
         f"Which axes is {short} missing, and where do they belong?",
+        *_with_ones(short, second if short == first else first),
         "NumPy adds missing axes on the left only. On the right you add them yourself: x[:, :, None, None], or "
         "keepdims=True in the sum or the mean that took them away.",
     )
 
 
-def _matmul(facts: list[str], left: str, right: str, case: Case) -> tuple[list[str], tuple[str, ...]]:
+def _with_ones(short: str, long: str) -> tuple[str, ...]:
+    """A hint with the shorter shape as it would fit, if its axes are some of those of the longer, in their order."""
+    axes, wanted = (text.strip("(),").split(", ") for text in (short, long))
+    spread = [name if name in axes else "1" for name in wanted]
+    fits = [name for name in spread if name != "1"] == axes and len(set(wanted)) == len(wanted)
+    return (f"With an axis of length 1 where it has none, {short} becomes ({', '.join(spread)}).",) if fits else ()
+
+
+def _matmul(
+    facts: list[str], left: str, right: str, case: Case, arrays: dict[str, Any]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Two matrices whose product does not exist."""
     inner = f"{case.symbol(int(left))} and {case.symbol(int(right))}"
     facts = [*facts, f"the last axis of the left factor meets the last but one of the right: {inner}, not the same"]
+    matrices = {text: x for text, x in arrays.items() if x.ndim > 1}
+    fitting = list(_fitting(matrices)) if len(matrices) == 2 else []
     return facts, (
         "Which axis is summed over in your formula? It has to be the last one on the left and the last but one on the "
         "right. Is a factor transposed, or not, or are the two in the wrong order?",
+        *([f"By their shapes these would go: {'; '.join(fitting)}."] if fitting else []),
     )
+
+
+def _fitting(matrices: dict[str, Any]) -> Iterator[str]:
+    """The products of two matrices that their shapes allow."""
+    (a, x), (b, y) = matrices.items()
+    for (left, first), (right, second) in (((a, x), (b, y)), ((b, y), (a, x))):
+        for turn_left, turn_right in product((False, True), repeat=2):
+            m = np.swapaxes(first, -1, -2) if turn_left else first
+            n = np.swapaxes(second, -1, -2) if turn_right else second
+            if m.shape[-1] == n.shape[-2] and m.ndim == n.ndim == 2:
+                yield f"{_turned(left, turn_left)} @ {_turned(right, turn_right)}"
+
+
+def _turned(text: str, turn: bool) -> str:
+    return (text.removesuffix(".T") if text.endswith(".T") else f"{text}.T") if turn else text
 
 
 def _shape(text: str) -> tuple[int, ...]:

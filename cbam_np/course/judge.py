@@ -157,7 +157,7 @@ class _Judge:
         if runs:
             self.compare(runs, ("forward", 0))
             self.not_shared(runs, "out" if not self.exercise.plain else "the result")
-            self.quiet()
+            self.quiet("forward")
         if runs and not self.exercise.plain:
             if any(run.backward is None for run in runs):
                 raise WrongError(Finding("backward: not written yet"), FORWARD)
@@ -169,7 +169,7 @@ class _Judge:
                     raise
             self.compare_gradients(runs)
             self.not_shared(runs, "a gradient")
-            self.quiet()
+            self.quiet("backward")
 
     # --- calling --------------------------------------------------------------------------------------------------
 
@@ -400,16 +400,15 @@ class _Judge:
                             )
                         )
 
-    def quiet(self) -> None:
+    def quiet(self, during: str) -> None:
         """Where a warning is a fault, say so."""
         for warning in self.warned if self.exercise.quiet else ():
             if issubclass(warning.category, RuntimeWarning):
                 hints = self.exercise.hints.get("warning", ())
                 line = (("in line", str(warning.lineno)),) if warning.filename in self.files else ()
                 text = str(warning.message)
-                raise WrongError(
-                    Finding("the numbers are right, but NumPy warns", (("warning", text), *line), hints, named=text)
-                )
+                head = f"{during}: the numbers are right, but NumPy warns"
+                raise WrongError(Finding(head, (("warning", text), *line), hints, named=text))
 
     def compare(self, runs: list[Run], part: tuple[str, int]) -> None:
         """Raise WrongError if result number `index` is wrong in any case."""

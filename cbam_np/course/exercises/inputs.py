@@ -15,6 +15,7 @@ SIZES: tuple[Mapping[str, int], ...] = (
 )
 KERNELS = (5, 3, 3, 7)  # k with each of the sizes
 HIDDEN = (4, 1, 2, 3)
+W1_SEEDS = (12, 11, 21, 11)  # chosen so that some hidden units are on and, if there are several, some are off
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -46,7 +47,7 @@ def block_inputs(*names: str) -> tuple[Case, ...]:
         N, C, H, W = nchw(sizes)
         arrays: dict[str, Any] = {
             "f": normal(i, N, C, H, W) + 0.3,
-            "w1": normal(10 + i, hidden, C),
+            "w1": normal(W1_SEEDS[i], hidden, C),
             "w2": normal(20 + i, C, hidden),
             "kernel": normal(30 + i, 1, 2, k, k) / k,
         }

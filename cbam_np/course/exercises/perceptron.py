@@ -55,7 +55,8 @@ def _mlp_cases() -> tuple[Case, ...]:
         x = normal(i, N, C)
         if N > 3:
             x[0] = 0  # so that some z is exactly 0
-        cases.append(Case((x, normal(10 + i, hidden, C), normal(20 + i, C, hidden)), {"N": N, "C": C, "hidden": hidden}))
+        w1 = normal((10, 11, 10)[i], hidden, C)  # chosen so that some hidden units are on and some are off
+        cases.append(Case((x, w1, normal(20 + i, C, hidden)), {"N": N, "C": C, "hidden": hidden}))
     return tuple(cases)
 
 
