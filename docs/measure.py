@@ -88,13 +88,13 @@ def speed(rounds: int, runs: int) -> dict[str, Any]:
 
 def training(rounds: int) -> dict[str, Any]:
     """ResNet-8 on NumPy beside PyTorch eager: without attention and with CBAM, on one core and on all."""
-    from cbam_np.commands.bench_nets import TOLERANCE, measure
+    from cbam_np.commands.bench_nets import IMAGES, TOLERANCE, measure
 
     cores = sorted({1, os.cpu_count() or 1})
     timings = [measure(attention, rounds, cores=n) for attention in ("none", "cbam") for n in cores]
     if not all(t.error <= TOLERANCE for t in timings):
         sys.exit("the two sides don't compute the same, so there is nothing to show")
-    return {"rounds": rounds, "timings": [asdict(t) for t in timings]}
+    return {"rounds": rounds, "images": IMAGES, "timings": [asdict(t) for t in timings]}
 
 
 def scaling(rounds: int, runs: int) -> dict[str, Any]:

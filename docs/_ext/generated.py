@@ -13,7 +13,6 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from cbam_np.commands.bench_nets import IMAGES
 from cbam_np.commands.cli import parser
 from cbam_np.commands.timing import PASSES, milliseconds, spread
 from cbam_np.nets.studies import store
@@ -234,10 +233,10 @@ def training_speed() -> str:
     rows = []
     for t in found["timings"]:
         low, middle, high = quantiles([a / b for a, b in zip(t["ours"], t["torch"], strict=True)], n=4)
-        epochs = [f"{median(t[side]) * IMAGES / t['batch']:.0f} s" for side in ("ours", "torch")]
+        epochs = [f"{median(t[side]) * found['images'] / t['batch']:.0f} s" for side in ("ours", "torch")]
         shares = [f"{100 * share:.0f} %" for share in t["shares"].values()]
         rows.append([t["attention"], str(t["cores"]), f"{middle:.2f} ({low:.2f} to {high:.2f})", *epochs, *shares])
-    head = ["attention", "cores", "ratio", f"{IMAGES:,} images".replace(",", " "), "PyTorch"]
+    head = ["attention", "cores", "ratio", f"{found['images']:,} images".replace(",", " "), "PyTorch"]
     head += ["of our time: convolutions", "batch norm", "ReLU"]
     load = found["machine"]["load"]
     return (
