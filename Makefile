@@ -62,6 +62,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py speed
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
+	$(BIN)/python docs/measure.py training
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
 
 clean: ## Remove the virtual environment and all caches

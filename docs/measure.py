@@ -1,4 +1,4 @@
-"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite`, `speed`, `scaling`.
+"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py` with one of its choices.
 
 Each run writes one file in docs/_generated, with the date and the machine. The pages read these files; no figure is
 typed by hand.
@@ -86,6 +86,17 @@ def speed(rounds: int, runs: int) -> dict[str, Any]:
     return compare(Console(), rounds, runs, seed=0)
 
 
+def training(rounds: int) -> dict[str, Any]:
+    """ResNet-8 on NumPy beside PyTorch eager: without attention and with CBAM, on one core and on all."""
+    from cbam_np.commands.bench_nets import IMAGES, TOLERANCE, measure
+
+    cores = sorted({1, os.cpu_count() or 1})
+    timings = [measure(attention, rounds, cores=n) for attention in ("none", "cbam") for n in cores]
+    if not all(t.error <= TOLERANCE for t in timings):
+        sys.exit("the two sides don't compute the same, so there is nothing to show")
+    return {"rounds": rounds, "images": IMAGES, "timings": [asdict(t) for t in timings]}
+
+
 def scaling(rounds: int, runs: int) -> dict[str, Any]:
     """A step of training by one process and by two, and its picture."""
     from scaling import draw, measured
@@ -99,7 +110,7 @@ def scaling(rounds: int, runs: int) -> dict[str, Any]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("proof", "suite", "speed", "scaling"))
+    parser.add_argument("what", choices=("proof", "suite", "speed", "training", "scaling"))
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size and run (default %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="runs over all sizes (default %(default)s)")
     options = parser.parse_args()
@@ -110,6 +121,8 @@ def main() -> None:
         found |= {"tolerances": limits(), "gradients": gradients(), "mutants": mutants()}
     elif options.what == "suite":
         found |= suite()
+    elif options.what == "training":
+        found |= training(options.rounds)
     elif options.what == "scaling":
         found |= scaling(options.rounds, options.runs)
     else:

@@ -77,7 +77,7 @@ def test_every_file_of_a_command_has_its_row() -> None:
 def test_help_imports_no_optional_library(arguments: list[str]) -> None:
     code = f"""
 import sys
-for name in ("torch", "matplotlib", "skimage", "sklearn", "safetensors", "jax", "cupy"):
+for name in ("torch", "matplotlib", "skimage", "sklearn", "safetensors", "jax", "cupy", "scipy"):
     sys.modules[name] = None  # importing it fails
 from cbam_np.commands.cli import main
 sys.exit(main({arguments}))"""

@@ -28,7 +28,7 @@ MPIEXEC = Path(sys.executable).with_name("mpiexec")  # comes with the wheel of M
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 TINY = ["--count", "60", "--epochs", "3", "--width", "4", "--reduction", "2", "--batch-size", "8", "--peak", "0.05"]
 STEPS = 24
-FILES = {"checkpoint.safetensors", "log.jsonl", "maps.png"}
+FILES = {"checkpoint.safetensors", "log.jsonl", "maps.png", "maps.gif"}
 
 
 def command(output: Path, *options: str) -> list[str]:
@@ -74,7 +74,7 @@ def test_it_leaves_a_log_a_checkpoint_and_a_picture(whole: Path) -> None:
     assert [r["epoch"] for r in records(whole) if "accuracy" in r] == [1, 2, 3]
     arrays, about = checkpoints.read(whole / "checkpoint.safetensors")
     assert about["step"] == STEPS
-    assert arrays["maps layer2.0"].shape == (4, train.SCENES, 12, 12)  # before training, and after three epochs
+    assert arrays["maps layer2.0"].shape == (25, train.SCENES, 12, 12)  # before training, and after each step
     assert picture(whole).size[0] > 1000
 
 
@@ -101,7 +101,7 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_bit_for_bit(whole: Path
 
 def test_to_resume_what_is_finished_only_draws_the_picture_again(whole: Path, tmp_path: Path) -> None:
     for name, content in contents(whole).items():
-        if name != "maps.png":
+        if not name.startswith("maps"):
             (tmp_path / name).write_bytes(content)
     assert cli.main(["train", "--output", str(tmp_path), "--resume", "--epochs", "3"]) == 0
     assert contents(tmp_path) == contents(whole)
@@ -116,7 +116,7 @@ def test_without_maps_the_picture_is_the_curve_and_dark_is_dark(tmp_path: Path) 
 def test_the_default_folder_is_hidden_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "--count", "10", "--epochs", "1", "--width", "2", "--attention", "none"]) == 0
-    assert contents(tmp_path / "cbam-np-results" / "train").keys() == FILES
+    assert contents(tmp_path / "cbam-np-results" / "train").keys() == FILES - {"maps.gif"}
     assert (tmp_path / "cbam-np-results" / ".gitignore").read_text() == "*\n"
 
 
@@ -172,7 +172,7 @@ def test_a_nan_is_told_with_step_and_layer_and_the_checkpoint_before_it_stays(
     assert "the first layer at fault is " in line or "the gradient of " in line
     arrays, about = checkpoints.read(tmp_path / "checkpoint.safetensors")
     assert about["step"] == len(records(tmp_path)) >= 1
-    assert all(np.isfinite(x).all() for x in arrays.values())
+    assert all(np.isfinite(x).all() for name, x in arrays.items() if not name.startswith("maps"))
 
 
 def test_fashion_mnist_is_read_from_the_folder_that_is_named(
@@ -209,6 +209,31 @@ def test_every_setting_has_an_option_that_reaches_it() -> None:
 )
 def test_the_picture_shows_the_first_the_middle_and_the_last_epoch(epochs: int, shown: list[int]) -> None:
     assert pictures.epochs_to_show(epochs) == shown
+
+
+def test_the_maps_are_kept_before_after_each_epoch_and_between() -> None:
+    assert pictures.steps_to_look(3, 8) == list(range(25))
+    assert pictures.steps_to_look(2, 2) == [0, 1, 2, 3, 4]
+    steps = pictures.steps_to_look(7, 100)
+    assert {*range(0, 701, 100)} <= {*steps} <= {*range(701)}
+    assert len(steps) == 25 + 6  # the ends of six epochs lie between
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_animation_has_a_frame_for_each_step_and_a_tile_for_each_map(dark: bool) -> None:
+    maps = {"layer1.0": np.zeros((3, 2, 4, 4)), "layer2.0": np.ones((3, 2, 2, 2))}
+    maps["layer1.0"][2, 1, 0, 3] = 1
+    content = pictures.animate(np.ones((2, 1, 8, 8)), ["a 1", "a 2"], maps, [0, 3, 9], dark)
+    with Image.open(BytesIO(content)) as animation:
+        animation.seek(2)
+        frame = np.asarray(animation.convert("RGB")).astype(int)
+        with pytest.raises(EOFError):
+            animation.seek(3)
+    yellow = np.all(np.abs(frame - (253, 231, 36)) < 20, axis=2)
+    tile = pictures.TILE**2
+    assert yellow.sum() == 2 * tile + tile // 16  # the second block's two maps, and one of 4×4 pixels
+    assert np.flatnonzero(yellow.any(axis=0))[-1] == frame.shape[1] - pictures.GAP - 1
+    np.testing.assert_allclose(frame[-1, -1], [0x0D, 0x11, 0x17] if dark else [255, 255, 255], atol=6)
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])

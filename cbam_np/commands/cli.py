@@ -27,6 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "tour": Command("follow a photograph through the eleven formulas, with a picture at the end", extra="tour"),
     "train": Command("train a network with attention on digits among clutter, and show where it looks", extra="train"),
+    "study": Command("put the document's claims to the test: what attention costs, and what it gains", extra="study"),
     "check": Command("check every gradient against every oracle on this machine"),
     "bench": Command("time the block beside PyTorch on one thread", extra="torch"),
     "course": Command("say how far your my_cbam.py is, the block that you build in the course, or judge one function"),

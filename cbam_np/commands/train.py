@@ -1,7 +1,7 @@
 """`cbam-np train`: a small network with attention learns, and shows where it looks. Needs the extra "train".
 
-It keeps a log (JSON lines, one a step), a checkpoint and a picture in a folder. Under mpirun several processes train
-one network, and the first of them keeps the files.
+It keeps a log (JSON lines, one a step), a checkpoint, a picture and an animation in a folder. Under mpirun several
+processes train one network, and the first of them keeps the files.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from cbam_np.nets import Network, checkpoints, mpi, pictures, resnet, training
 from cbam_np.nets.data import cluttered_digits, fashion, fashion_mnist
 from cbam_np.nets.training import Pictures, Recipe, State
 
-LOG, CHECKPOINT, PICTURE = "log.jsonl", "checkpoint.safetensors", "maps.png"
+LOG, CHECKPOINT, PICTURE, ANIMATION = "log.jsonl", "checkpoint.safetensors", "maps.png", "maps.gif"
 SCENES = 4  # that the picture shows
-MAPS = "maps "  # before the name of a block: its spatial maps of these scenes, before training and after every epoch
+MAPS = "maps "  # before the name of a block: its spatial maps of these scenes, after each of `steps_to_look`
 
 CLASSES = {"digits": [f"a {digit}" for digit in range(10)], "fashion": list(fashion.CLASSES)}
 
@@ -42,6 +42,7 @@ Given: TypeAlias = dict[str, Any]  # the settings that were asked for
 class Settings(Recipe):
     """What is trained, on what, and how: together with the data, all that the result depends on."""
 
+    peak: float = 0.1
     data: str = "digits"
     count: int = 3000
     clutter: int = 4
@@ -134,6 +135,7 @@ def run(
 
         console.print(f"{net}; {len(data[0])} pictures of {chosen.data}", highlight=False, soft_wrap=True)
         scenes, labels = validation[0][:SCENES], validation[1][:SCENES]
+        steps = pictures.steps_to_look(chosen.epochs, -(-len(data[0]) // chosen.batch_size))
         with closing(checkpoints.Log(output / LOG, about.get("log", 0))) as log:
 
             def save() -> None:
@@ -145,12 +147,13 @@ def run(
                 save()
             for record in shown(console, records, state, chosen, len(data[0])):
                 log.append(record)
-                if "accuracy" in record:
+                if state.step in steps:
                     maps = with_new_maps(maps, net, scenes)
                 if "accuracy" in record or state.step % save_every == 0:
                     save()
-        draw(output, scenes, [CLASSES[chosen.data][label] for label in labels], maps, dark)
-        console.print(f"The log, the checkpoint and the picture: {output.resolve()}", highlight=False, soft_wrap=True)
+        names = [CLASSES[chosen.data][label] for label in labels]
+        draw(output, scenes, names, {key.removeprefix(MAPS): x for key, x in maps.items()}, steps, dark)
+        console.print(f"The log, the checkpoint and the pictures: {output.resolve()}", highlight=False, soft_wrap=True)
     return True
 
 
@@ -232,9 +235,12 @@ def shown(
                 losses, start = [], perf_counter()
 
 
-def draw(output: Path, scenes: np.ndarray, names: list[str], maps: Params, dark: bool) -> None:
-    """Write the picture: the curve that is in the log, and the maps."""
+def draw(output: Path, scenes: np.ndarray, names: list[str], maps: Params, steps: list[int], dark: bool) -> None:
+    """Write the picture, of the curve in the log and of the maps after each epoch; and the animation of all maps."""
     records = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
-    by_block = {key.removeprefix(MAPS): x for key, x in maps.items()}
-    pictures.draw(scenes, names, by_block, records, dark).savefig(image := BytesIO(), format="png")
+    ends = [0, *(r["step"] for r in records if "accuracy" in r)]
+    by_epoch = {block: x[[steps.index(step) for step in ends]] for block, x in maps.items()}
+    pictures.draw(scenes, names, by_epoch, records, dark).savefig(image := BytesIO(), format="png")
     checkpoints.put(output / PICTURE, image.getvalue())
+    if maps:
+        checkpoints.put(output / ANIMATION, pictures.animate(scenes, names, maps, steps, dark))

@@ -3,6 +3,7 @@
 Needs the extra "train".
 """
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 LIGHT, DARK = ("#ffffff", "#1f2328"), ("#0d1117", "#e6edf3")  # paper and ink
 LINE = "#3b82c4"  # legible on both
+FRAMES, SECONDS, LAST = 24, 0.35, 3.0  # of an animation: how many after the first, how long each, how long the last
+TILE, GAP, SHADES = 72, 6, 24  # pixels of a map in it, and between two; shades of a map: fewer make a smaller file
 
 
 def spatial_maps(net: Network, images: np.ndarray) -> Params:
     """M_s (N, H, W) of every block that has one, for images (N, C, H, W), with the network in evaluation."""
     training, net.training = net.training, False
-    net(on_arrays_of(net, images, np.zeros(len(images), np.int64))[0])
+    with np.errstate(over="ignore", invalid="ignore"):  # a training that comes to grief says so itself
+        net(on_arrays_of(net, images, np.zeros(len(images), np.int64))[0])
     net.training = training
     return {block: to_numpy(maps["spatial"])[:, 0] for block, maps in net.maps.items() if "spatial" in maps}
 
@@ -30,6 +34,15 @@ def spatial_maps(net: Network, images: np.ndarray) -> Params:
 def epochs_to_show(epochs: int) -> list[int]:
     """Before the first one, after it, in the middle, after the last; each once."""
     return sorted({0, min(1, epochs), epochs // 2, epochs})
+
+
+def steps_to_look(epochs: int, steps: int) -> list[int]:
+    """After which steps the maps are kept: none yet, the last of each epoch, and some between; each once.
+
+    steps: of an epoch.
+    """
+    total = epochs * steps
+    return sorted({*range(0, total + 1, steps), *(round(total * k / FRAMES) for k in range(FRAMES + 1))})
 
 
 def draw(
@@ -98,6 +111,44 @@ def draw_maps(figure: Any, scenes: np.ndarray, names: list[str], maps: Params) -
     for ax, title in zip(axes[0], ["scene", *titles], strict=True):
         ax.set_title(title)
     figure.colorbar(heat, ax=axes[:, -1], shrink=0.6, ticks=[0, 0.5, 1])
+
+
+def animate(scenes: np.ndarray, names: list[str], maps: Params, steps: list[int], dark: bool = False) -> bytes:
+    """The maps as they evolve, an animated GIF: a column for each scene, and below it M_s of each block.
+
+    scenes, names: as for `draw`. maps: (len(steps), S, h, w) for each block, those after each of the steps.
+    """
+    from matplotlib import colormaps
+    from matplotlib.font_manager import findfont
+    from PIL import Image, ImageDraw, ImageFont
+
+    paper, ink = DARK if dark else LIGHT
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 13)
+    margin, top = 80, 44
+    grey, colours = colormaps["gray"].resampled(SHADES), colormaps["viridis"].resampled(SHADES)
+    rows = {"scene": [grey((scenes[:, 0] - scenes.min()) / max(np.ptp(scenes), 1e-12))] * len(steps)}
+    rows |= {f"gates of\n{block}": [colours(m_s) for m_s in by_step] for block, by_step in maps.items()}
+
+    def frame(t: int) -> Any:
+        size = margin + len(scenes) * (TILE + GAP), top + len(rows) * (TILE + GAP)
+        canvas = Image.new("RGB", size, paper)
+        pen = ImageDraw.Draw(canvas)
+        pen.text((4, 3), f"after {steps[t]} steps" if steps[t] else "before training", ink, font)
+        pen.text((margin + 2 * (TILE + GAP), 3), "gates: dark 0, yellow 1", ink, font)
+        for s, name in enumerate(names):
+            pen.text((margin + s * (TILE + GAP), 22), name, ink, font)
+        for r, (name, tiles) in enumerate(rows.items()):
+            y = top + r * (TILE + GAP)
+            pen.multiline_text((4, y + TILE // 3), name, ink, font)
+            for s, rgba in enumerate(tiles[t]):
+                tile = Image.fromarray((255 * rgba[..., :3]).astype(np.uint8)).resize((TILE, TILE), 0)  # as they are
+                canvas.paste(tile, (margin + s * (TILE + GAP), y))
+        return canvas.quantize(128)  # a GIF has a palette
+
+    first, *others = map(frame, range(len(steps)))
+    durations = [1000 * SECONDS] * len(others) + [1000 * LAST]
+    first.save(out := BytesIO(), "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    return out.getvalue()
 
 
 def show(ax: "Axes", image: np.ndarray, **options: Any) -> Any:

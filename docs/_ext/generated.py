@@ -7,7 +7,7 @@ import argparse
 import json
 from collections import Counter
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from docutils import nodes
@@ -15,6 +15,9 @@ from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
 from cbam_np.commands.timing import PASSES, milliseconds, spread
+from cbam_np.nets.studies import store
+from cbam_np.nets.studies.plan import STUDIES
+from cbam_np.nets.studies.summary import in_short, report
 from cbam_np.reference.cost import cbam_cost, se_cost
 from cbam_np.reference.formulas import FORMULAS, Formula
 
@@ -224,6 +227,24 @@ def timings(found: dict[str, Any]) -> str:
     )
 
 
+def training_speed() -> str:
+    """ResNet-8 trained on NumPy, beside PyTorch eager."""
+    found = measured("training")
+    rows = []
+    for t in found["timings"]:
+        low, middle, high = quantiles([a / b for a, b in zip(t["ours"], t["torch"], strict=True)], n=4)
+        epochs = [f"{median(t[side]) * found['images'] / t['batch']:.0f} s" for side in ("ours", "torch")]
+        shares = [f"{100 * share:.0f} %" for share in t["shares"].values()]
+        rows.append([t["attention"], str(t["cores"]), f"{middle:.2f} ({low:.2f} to {high:.2f})", *epochs, *shares])
+    head = ["attention", "cores", "ratio", f"{found['images']:,} images".replace(",", " "), "PyTorch"]
+    head += ["of our time: convolutions", "batch norm", "ReLU"]
+    load = found["machine"]["load"]
+    return (
+        f"{machine(found)} In the minute before, {load} programs on average wanted the processor. Medians over "
+        f"{found['rounds']} rounds; in parentheses the quartiles.\n\n{table(head, rows, 'lrrrrrrr')}"
+    )
+
+
 def scaling() -> str:
     """A step of training by one process and by two."""
     found = measured("scaling")
@@ -263,11 +284,63 @@ def gpu() -> str:
     return f"Measured on: {facts}.\n\n{summary}.\n\n{timings(found)}"
 
 
+# --- what was measured --------------------------------------------------------------------------------------------
+
+
+def study(name: str) -> str:
+    """The tables and verdicts of a study, from the results there are."""
+    return report(name, store.read(ROOT / "docs" / "_generated" / "studies"))
+
+
+def study_in_short() -> str:
+    """What each study has found, in a sentence or two."""
+    results = store.read(ROOT / "docs" / "_generated" / "studies")
+    claims = ["1. light", "2. better features", "3. fits and helps everywhere", "4. “it trains, only worse”"]
+    rows = [[claim, in_short(study, results)] for claim, study in zip(claims, STUDIES, strict=True)]
+    return table(["claim", "measured here"], rows)
+
+
+def study_light() -> str:
+    """Claim 1."""
+    return study("light")
+
+
+def study_features() -> str:
+    """Claim 2."""
+    return study("features")
+
+
+def study_everywhere() -> str:
+    """Claim 3."""
+    return study("everywhere")
+
+
+def study_bugs() -> str:
+    """Claim 4."""
+    return study("bugs")
+
+
 # --- the directive ------------------------------------------------------------------------------------------------
 
 PARTS = {
     part.__name__: part
-    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu)
+    for part in (
+        *(
+            overview,
+            formulas,
+            cost,
+            commands,
+            gradients,
+            mutants,
+            all_mutants,
+            tests,
+            speed,
+            training_speed,
+            scaling,
+            gpu,
+        ),
+        *(study_in_short, study_light, study_features, study_everywhere, study_bugs),
+    )
 }
 
 
