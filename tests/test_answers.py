@@ -1,9 +1,12 @@
-"""Answers that people typed, who had read the stubs and nothing else: what the checker makes of each.
+"""Answers as people type them: what the checker makes of each.
 
 tests/answers/judged.json says for every attempt what the checker says, and whether that is true: "right" (accepted, and
 rightly), "named" (the mistake, by name), "neutral" (facts and questions, all true), "misleading", "accepted wrongly" or
 "rejected wrongly". A person read each pair. If the checker says something else now, read the pair again (python
 tests/typed_answers.py) and change the entry.
+
+author_1.py and author_2.py were typed by the author of the checker, who then improved it on them: they show what it
+does, not how well it does with others. Files of readers who had seen the stubs only belong beside them.
 """
 
 import json
@@ -29,13 +32,13 @@ def test_the_checker_says_what_was_judged(attempt: Attempt) -> None:
     assert (verdict.state == "right") == (judged["judged"] in ("right", "accepted wrongly"))
 
 
-def test_there_are_150_answers_to_all_functions_and_the_checker_tells_the_truth_about_them() -> None:
+def test_the_checker_tells_the_truth_about_answers_to_all_functions() -> None:
     assert {attempt.id for attempt in ATTEMPTS} == JUDGED.keys()
     assert {attempt.name for attempt in ATTEMPTS} == EXERCISES.keys()
     counts = Counter(entry["judged"] for entry in JUDGED.values())
     right = counts["right"] + counts["rejected wrongly"]
     wrong = len(JUDGED) - right
-    assert len(JUDGED) >= 150
+    assert len(JUDGED) >= 100
     assert counts["accepted wrongly"] == counts["rejected wrongly"] == 0
     assert counts["named"] >= 0.6 * wrong
     assert counts["misleading"] < 0.02 * wrong

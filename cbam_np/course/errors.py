@@ -32,7 +32,7 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         line, segment = _place(frame, instruction)
         called_in = _place(*frames[0])[0]
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
-        said, hints = _explained(error, message, case, _values(segment, line.partition(":")[2].strip(), frame))
+        said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
     elif isinstance(error, TypeError) and "argument" in message and during == "forward":
         hints = ("How many arguments does the stub have, and in which order?",)
@@ -106,7 +106,9 @@ def _values(segment: str, whole: str, frame: FrameType) -> dict[str, Any]:
     return {text: value for text, value in found.items() if not isinstance(value, (type(np), type))}
 
 
-def _explained(error: Exception, message: str, case: Case, values: dict[str, Any]) -> tuple[list[str], tuple[str, ...]]:
+def _explained(
+    error: Exception, message: str, case: Case, segment: str, values: dict[str, Any]
+) -> tuple[list[str], tuple[str, ...]]:
     """Sentences with facts, and hints in stages."""
     arrays = {text: value for text, value in values.items() if isinstance(value, np.ndarray) and value.ndim}
     facts = [f"{text} has the shape {case.shape(value.shape)}" for text, value in arrays.items()]
@@ -156,6 +158,8 @@ def _explained(error: Exception, message: str, case: Case, values: dict[str, Any
         )
     if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
         return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
+    if isinstance(error, TypeError) and "math." in segment:
+        return facts, ("A function of `math` takes one number. Which library has the same function for arrays?",)
     if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
         return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)
     if isinstance(error, np.exceptions.AxisError):
