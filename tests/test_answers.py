@@ -5,8 +5,10 @@ rightly), "named" (the mistake, by name), "neutral" (facts and questions, all tr
 "rejected wrongly". A person read each pair. If the checker says something else now, read the pair again (python
 tests/typed_answers.py) and change the entry.
 
-author_1.py and author_2.py were typed by the author of the checker, who then improved it on them: they show what it
-does, not how well it does with others. Files of readers who had seen the stubs only belong beside them.
+All three files were typed by the author of the checker. author_1.py and author_2.py were used to improve it. With
+author_3.py it was measured first: 28 of 53 mistakes named, no misleading hint; then six mistakes were given a name.
+They show what the checker does, not how well it does with others: files of readers who had seen the stubs only are
+missing.
 """
 
 import json
@@ -38,7 +40,7 @@ def test_the_checker_tells_the_truth_about_answers_to_all_functions() -> None:
     counts = Counter(entry["judged"] for entry in JUDGED.values())
     right = counts["right"] + counts["rejected wrongly"]
     wrong = len(JUDGED) - right
-    assert len(JUDGED) >= 100
+    assert len(JUDGED) >= 150
     assert counts["accepted wrongly"] == counts["rejected wrongly"] == 0
     assert counts["named"] >= 0.6 * wrong
     assert counts["misleading"] < 0.02 * wrong

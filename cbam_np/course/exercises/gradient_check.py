@@ -171,7 +171,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
                 ("With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?",),
                 "a single gradient isn't put into a tuple",
             )
-        if not isinstance(error, (int, float, np.floating)):
+        if isinstance(error, (bool, np.bool_)) or not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
             return Finding("returns something else", (("expected", "one number"), ("got", got)), (
                 "How do you get one number from all entries of all inputs?",), f"returns {got}")

@@ -118,6 +118,7 @@ MLP = (
     mistake("if d_w1 is transposed", "d_w1 = d_z.T @ x", "d_w1 = x.T @ d_z", more="A gradient has the shape of what it belongs to. Which factor has to be transposed?"),
     mistake("if d_w2 is transposed", "d_w2 = d_out.T @ h", "d_w2 = h.T @ d_out", more="A gradient has the shape of what it belongs to. Which factor has to be transposed?"),
     # backward: d_x
+    mistake("if the mask is put on d_x (where x > 0), and none on d_z", "d_z = relu_backward(d_h)", "d_z = d_h", "d_x = d_z @ w1", "d_x = (d_z @ w1) * (x > 0)", more="The ReLU sits between z and h."),
     mistake("if d_x is made of w2 transposed in place of w1", "d_x = d_z @ w1", "d_x = d_z @ w2.T", more="x is multiplied with W1."),
     mistake("if d_x stops at z: W1 is missing on the way back", "d_x = d_z @ w1", "d_x = d_z", more="x makes z through W1."),
     mistake("if d_x stops at h: W1 and the ReLU are missing on the way back", "d_x = d_z @ w1", "d_x = d_h", more="h, z, x: two more steps."),
