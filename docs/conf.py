@@ -19,7 +19,7 @@ gettext_additional_targets = ["image"]
 
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "docs/reference/*.md", "CHANGELOG.md"]
-include_patterns += ["notebooks/[0-9]*.ipynb", "notebooks/solutions/*.ipynb"]
+include_patterns += ["notebooks/[0-9A][0-9]_*.ipynb", "notebooks/solutions/[0-9A][0-9]_*.ipynb"]
 exclude_patterns = ["**/_*", "**/.*", "build"]
 
 extensions = [
@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_reredirects",
     "myst_nb",
     "docstrings",
     "formula_numbers",
@@ -35,6 +36,18 @@ extensions = [
     "source_pages",
 ]
 from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
+
+MOVED = {  # chapters of the first edition, and where their matter is now
+    "02_pooling_over_space": "02_pooling",
+    "05_pooling_over_channels": "02_pooling",
+    "06_the_convolution": "05_the_convolution",
+    "07_its_gradient": "06_its_gradient",
+    "08_the_whole_backward": "07_the_whole_backward",
+    "09_checking_a_gradient": "08_checking_a_gradient",
+    "10_bug_hunt": "09_bug_hunt",
+    "11_numpy_to_cupy": "A1_numpy_to_cupy",
+}
+redirects = {f"notebooks/{folder}{old}": f"{new}.html" for old, new in MOVED.items() for folder in ("", "solutions/")}
 
 smartquotes = False
 nitpicky = True

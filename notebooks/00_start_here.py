@@ -2,161 +2,295 @@
 r"""
 # 0. Start here · 从这里开始
 
-A convolutional network (卷积神经网络) turns a picture into many **feature maps** (特征图): one lights up
-at edges, one at dark spots, one at red. Not all of them matter, and not everywhere. CBAM is a small block
-that asks two questions: **which channel** (通道) matters, and **which place**? What matters less, it turns
-down. This is called **attention** (注意力).
-
-In this course you derive, write, check and mend the whole block, forward and backward, with arrays
-alone.
-
-**What you will learn in this chapter**
-
-- what CBAM does, in one picture;
-- how to work with these notebooks, and how the exercises answer you;
-- the symbols, the formulas, and where to find each;
-- what a backward pass (反向传播) is, on a single number.
-
-**What you need:** NumPy indexing, and derivatives (导数) from school: the sum, the product, the chain.
+> **Where should a network look, and can it learn to decide that by itself?**
 """
 
-# %%
-from pathlib import Path
-
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
 import cbam_np as cb
-from cbam_np.commands import tour
-from cbam_np.course.chapter_00 import exercise_0_1, exercise_0_2
+from cbam_np.course import answer, check, pictures_a
 from cbam_np.course.glossary import GLOSSARY
+from cbam_np.course.learned_maps import moving_maps, numbers
 from cbam_np.course.tables import formula_table, glossary_table
-from cbam_np.reference.formulas import FORMULAS
 
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
+learned = numbers()
+moving_maps()
 
 # %% [markdown]
 r"""
-## CBAM in one picture
+Each of these five pictures holds one handwritten digit, among scraps of other digits. A small convolutional network
+(卷积神经网络) learns to say which digit it is. Nobody tells it where the digit is.
 
-A photograph goes through 16 fixed filters. That gives 16 feature maps: $F$. CBAM makes two maps of
-gates (门控), numbers between 0 and 1: one for each channel, one for each place. It multiplies both onto $F$.
-The weights here are set by hand, so that there is something to see.
+Look at the middle row. It is a map of **gates** (门控): one number between 0 (dark, shut) and 1 (yellow, open) for
+every place. The network computes this map from the picture, and multiplies it onto what it sees. At the start all
+gates are about one half. After 752 steps they are open on the digit, and shut or half shut around it. The bottom row shows
+what gets through. This is called **attention** (注意力).
+
+The block that does it is **CBAM**, the Convolutional Block Attention Module. It computes two such maps: one says
+*which place* matters; the other one, which you can't see here, says *which channel* matters. A channel (通道) is one of
+the network's feature maps (特征图): one may answer to upright strokes, another to dark spots.
+
+How good is the map? Here is its mean gate on the digit's ink, and elsewhere, over 600 pictures that the network was not
+trained on.
 """
 
-# %%
-image = tour.photograph()
-f = tour.features(image)
-maps = {}
-f2, _ = cb.cbam(f, tour.weights_by_hand(), maps=maps)
-assert f.shape == f2.shape == (1, 16, 150, 225)
-assert np.allclose(f2, maps["spatial"] * maps["channel"] * f)
-
-
-# %% mystnb={"image": {"alt": "A cat; 16 feature maps; 16 gates for channels; a map of gates for places; the rest."}}
-def tiles(x):
-    """16 maps as one picture of four rows; what is bright in F is white."""
-    white = np.quantile(f[0], 0.99, axis=(1, 2), keepdims=True)
-    x = np.pad(x / white, ((0, 0), (4, 4), (4, 4)), constant_values=0.5)
-    return np.block([[x[4 * row + column] for column in range(4)] for row in range(4)])
-
-
-figure, axes = plt.subplot_mosaic("PPPFFF;CCSSRR", figsize=(9, 5.6), height_ratios=[3, 2], layout="constrained")
-gates = {"cmap": "viridis", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
-grey = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
-pictures = {
-    "P": ("a photograph", image, {}),
-    "F": ("$F$: 16 channels", tiles(f[0]), grey),
-    "C": ("which channel?  $M_c$", maps["channel"].reshape(4, 4), gates | {"aspect": 150 / 225}),
-    "S": ("which place?  $M_s$", maps["spatial"][0, 0], gates),
-    "R": ("$F'' = M_s \\otimes M_c \\otimes F$: what is left", tiles(f2[0]), grey),
-}
-for name, (title, picture, style) in pictures.items():
-    axes[name].imshow(picture, **style)
-    axes[name].set(xticks=[], yticks=[])
-    axes[name].set_title(title, fontsize=10)
-bar = figure.colorbar(plt.cm.ScalarMappable(plt.Normalize(0, 1), "viridis"), ax=axes["S"], shrink=0.8, ticks=[0, 1])
-bar.ax.set_yticklabels(["0 shut", "1 open"])
-plt.show()
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A map at four moments of the training; the gates on the digit rise and part from the others."}}
+pictures_a.learning(learned, scene=1)
+before, after = 0, -1
+for name, t in (("before", before), ("after", after)):
+    on, off = learned["on"][t], learned["off"][t]
+    print(
+        f"{name} training: gates on the digit {on:.2f}, elsewhere {off:.2f}; {learned['accuracy'][t]:.0%} read correctly"
+    )
+assert learned["step"][after] == 752
+assert abs(learned["on"][before] - 0.5) < 0.01
+assert abs(learned["off"][before] - 0.5) < 0.01
+assert learned["on"][after] > 0.9
+assert 0.5 < learned["off"][after] < 0.65
+assert learned["accuracy"][after] > 0.9
 
 # %% [markdown]
 r"""
-What to see: $M_c$ is one number for each of the 16 tiles of $F$, yellow for open and blue for shut; $M_s$ is one
-number for each pixel; in $F''$ whole tiles have gone dark, and in the others only some places are left.
-
-Chapter [1](01_the_block.ipynb) looks at this picture closely.
-
-## The course
-
-The course follows a short Chinese tutorial on CBAM, called *the document*. It has eleven formulas, and no word on
-gradients. The chapters take the formulas in its order.
+On the digit the gates are nearly open, elsewhere they average a little more than one half. A word of caution: this is
+one network, and one run. In another run, with a higher learning rate, the gates ended up open almost everywhere, and the
+network read nearly as well.
+Whether attention *helps* is a different question, and chapter 11 has what was measured.
 
 | | |
 |---|---|
-| [1. The block, from the outside](01_the_block.ipynb) | 模块的整体结构 |
-| [2. Pooling over space](02_pooling_over_space.ipynb) | 空间池化 |
-| [3. The shared MLP](03_the_shared_mlp.ipynb) | 共享多层感知机 |
-| [4. Channel attention](04_channel_attention.ipynb) | 通道注意力 |
-| [5. Pooling over channels](05_pooling_over_channels.ipynb) | 通道池化 |
-| [6. The 7×7 convolution](06_the_convolution.ipynb) | 7×7 卷积 |
-| [7. Its gradient](07_its_gradient.ipynb) | 卷积的梯度 |
-| [8. Spatial attention and the whole backward pass](08_the_whole_backward.ipynb) | 空间注意力与完整的反向传播 |
-| [9. How to check a gradient](09_checking_a_gradient.ipynb) | 如何检验梯度 |
-| [10. Bug hunt](10_bug_hunt.ipynb) | 找错 |
-| [11. From NumPy to CuPy](11_numpy_to_cupy.ipynb) | 从 NumPy 到 CuPy |
-| [12. CBAM in PyTorch](12_cbam_in_pytorch.ipynb) | 用 PyTorch 实现 CBAM |
+| **Time** | 30 minutes |
+| **You need** | NumPy arrays and their axes; derivatives (导数) from school: the sum, the product, the chain rule. Chapter 3 uses matrix products; what a chapter needs besides is said at its beginning. No GPU, and no PyTorch before chapter 12. |
+| **You build** | nothing yet: you take a backward pass apart, on a single number |
 
-**A chapter goes like this.** A formula as the document prints it, then as it must be read. Small numbers on paper.
-The same as loops, then as one line of NumPy, then as the package has it. Then the gradient, derived step by step; the
-result stands in a box. At the end, three lines to remember.
+## What you will have at the end
 
-**Run the cells in order**, with Shift+Enter. A line that begins with `assert` states something and stops if
-it is false. So a chapter that runs to its end is right about its numbers.
+You will write this block yourself: a file, `my_cbam.py`, with sixteen functions, none of them longer than twenty lines.
+No deep-learning library, nothing but NumPy. Forward, and **backward**: every gradient (梯度) derived by hand, and checked
+by a gradient check that you also write yourself. In chapter 10 your block goes into a network, the network trains, and
+you watch *its* maps learn.
 
-**If you are tired**, read the text and the boxes, and do the exercises tomorrow.
+| | chapter | time | you build |
+|---|---|---|---|
+| 0 | Start here | 30 min | |
+| 1 | [The block, from the outside](01_the_block.ipynb) · 模块的整体结构 | 60 min | the gradient check |
+| 2 | [Pooling](02_pooling.ipynb) · 池化 | 50 min | four poolings |
+| 3 | [The shared MLP](03_the_shared_mlp.ipynb) · 共享多层感知机 | 45 min | ReLU and MLP |
+| 4 | [Channel attention](04_channel_attention.ipynb) · 通道注意力 | 50 min | sigmoid, gate, channel attention |
+| 5 | [The 7×7 convolution](05_the_convolution.ipynb) · 7×7 卷积 | 40 min | im2col, the convolution forward |
+| 6 | [Its gradient](06_its_gradient.ipynb) · 卷积的梯度 | 60 min | col2im, its backward, spatial attention |
+| 7 | [The whole backward pass](07_the_whole_backward.ipynb) · 完整的反向传播 | 40 min | **your CBAM** |
+| 8 | [Checking a gradient](08_checking_a_gradient.ipynb) · 梯度检查 | 50 min | a test of your own check |
+| 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | 60 min | repairs of seven blocks |
+| 10 | [Training](10_training.ipynb) · 训练 | 40 min | a network with your block in it |
+| 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | 30 min | a judgement |
+| 12 | [CBAM in PyTorch](12_cbam_in_pytorch.ipynb) · 用 PyTorch 实现 CBAM | 40 min | your backward inside PyTorch |
+
+Three appendices: [from NumPy to CuPy](A1_numpy_to_cupy.ipynb), [path statistics](A2_paths.ipynb), and
+[the document's misprints](A3_misprints.ipynb).
+
+**The document.** The course follows a short Chinese tutorial on CBAM, called *the document*. It has eleven formulas and
+not a word on gradients. Each formula is shown as it must be read; the document's own form is folded away beside it.
+
+## How my_cbam.py works
+
+`make learn` opens a folder of your own, `my-course/`, with these notebooks and the file `my_cbam.py`. Open it beside the
+notebook. It holds sixteen functions like this one:
+
+```python
+def relu(x):
+    ...the formula, the shapes...
+    raise NotImplementedError("not written yet")
+```
+
+When a chapter asks for one, put your own lines in place of the last line, save the file, and run the cell with
+`check`:
+"""
+
+# %%
+check("relu")
+
+# %% [markdown]
+r"""
+`check` reads your file anew each time, runs your function on several inputs, and says what differs: the shape, or
+which entry, with the value it expected and the value it got. `check("relu", hint=2)` goes one hint further. You can try
+as often as you like, and no update of the course ever touches your file. In a terminal, `cbam-np course` shows how far
+you are.
+
+Every function follows one rule, and so does the whole package:
+
+> An operation returns its output **and** a function `backward`. `backward` takes the gradient of the output and returns
+> the gradients of the inputs.
+
+Stuck for more than twenty minutes? A complete file is in [solutions](solutions/my_cbam.py). Type it rather than copy it.
+
+A cell that begins with `assert` states a fact, and stops if the fact is wrong. So a chapter that runs to its end is right
+about its numbers. You will also meet questions like this one. Think first, then open:
+
+<details><summary>Why can't a gate of 0 simply delete a channel for good?</summary>
+
+Because gates are computed anew for every picture. A channel that is shut for one picture may be open for the next one.
+</details>
+
+And sometimes a short answer to type in place of the three dots:
+
+**0.1** Let `f` have the shape $(2, 64, 14, 15)$: two pictures, 64 channels, 14 rows, 15 columns. How many numbers are
+there in $M_c$, one gate for each channel of each picture? And in $M_s$, one gate for each place of each picture? Type a
+pair, such as `(10, 20)`.
+"""
+
+# %%
+answer("0.1", ...)  # solved: (128, 420)
+
+# %% [markdown]
+r"""
+## A backward pass, on a single number
+
+Here is the smallest CBAM there is. One number $x$, one weight $w$. The number makes its own gate:
+
+$$s = w\,x \qquad g = \sigma(s) = \frac{1}{1 + e^{-s}} \qquad y = g\,x$$
+
+$x$ is used **twice**: it passes through the gate, and it decides how far the gate opens. That is what makes CBAM's
+gradient interesting, and here it fits on a few lines.
+
+**Forward, on paper.** Let $x = 2$ and $w = \frac12 \ln 3 \approx 0.549$. Then $s = \ln 3$, so $e^{-s} = \frac13$, and
+$g = \frac{1}{1 + 1/3} = \frac34$. The output is $y = \frac34 \cdot 2 = 1.5$.
+
+**What we want.** After $y$ the network goes on, and at its very end there is one number $L$, the **loss** (损失). If $x$
+moves a little, how much does $L$ move? That slope is the gradient of $x$, and we write it $dx = \partial L / \partial x$.
+Likewise $dw$.
+
+We don't know what comes after $y$, and we don't have to. All we need is one number that comes back from there:
+$dy = \partial L / \partial y$, the **upstream gradient** (上游梯度). Say it is 16. A **backward pass** (反向传播) turns it into
+$dx$ and $dw$, one step at a time, last step first.
+
+1. The product $y = g\,x$. If $g$ moves by 1, $y$ moves by $x$; if $x$ moves by 1 while $g$ is held fixed, $y$ moves by
+   $g$. So $dg = dy \cdot x = 32$, and the *direct path* gives $x$ its first part, $dy \cdot g = 12$.
+2. The sigmoid. Its slope is $g\,(1-g) = \frac{3}{16}$ (chapter [4](04_channel_attention.ipynb) derives it). So
+   $ds = 32 \cdot \frac{3}{16} = 6$.
+3. The product $s = w\,x$. As in step 1: $dw = ds \cdot x = 12$, and the *gate path* gives $x$ its second part,
+   $ds \cdot w \approx 3.296$.
+4. Two paths have arrived at $x$. Both movements happen at once, so they **add**: $dx = 12 + 3.296 = 15.296$.
+"""
+
+# %% mystnb={"image": {"alt": "x and w lead to s, g and y; red arrows lead back, and two of them end at x."}}
+pictures_a.scalar_graph()
+
+# %% [markdown]
+r"""
+Two black arrows leave $x$, so two red ones come back, and $dx$ is their sum. *Where the forward pass forks, the backward
+pass adds.* If you remember one sentence of this course, take this one.
+
+In code it is one function with another one inside. `backward` can see `x`, `w` and `g`, because Python lets an inner
+function use the variables around it.
+"""
+
+
+# %%
+def scalar_gate(x, w):
+    g = 1 / (1 + np.exp(-w * x))
+    y = g * x
+
+    def backward(d_y):
+        d_g = d_y * x
+        d_s = d_g * g * (1 - g)
+        d_x = d_y * g + d_s * w
+        d_w = d_s * x
+        return d_x, d_w
+
+    return y, backward
+
+
+x, w, d_y = 2.0, np.log(3) / 2, 16.0
+y, backward = scalar_gate(x, w)
+d_x, d_w = backward(d_y)
+print(f"y {y:.3f}   d_x {d_x:.3f}   d_w {d_w:.3f}")
+assert np.allclose([y, d_x, d_w], [1.5, 15.296, 12], atol=5e-4)
+
+# %% [markdown]
+r"""
+### Is it right? Measure
+
+Move $x$ a little up and a little down, and see what $L$ does. All we know about $L$ is its slope $dy$, so let $L = 16\,y$.
+"""
+
+# %%
+eps = 1e-5
+measured = 16 * (scalar_gate(x + eps, w)[0] - scalar_gate(x - eps, w)[0]) / (2 * eps)
+print(f"measured {measured:.6f}, derived {d_x:.6f}")
+assert np.isclose(measured, d_x, rtol=1e-8)
+
+# %% [markdown]
+r"""
+And if you forget the gate path? Nothing crashes and the shape is right. But $dx$ is 12 instead of 15.296, more than a
+fifth too small. This is the classic mistake in CBAM.
+"""
+
+# %% mystnb={"image": {"alt": "The curve y of x. The line with both paths touches it; the line with one path cuts it."}}
+pictures_a.two_tangents(lambda t: scalar_gate(t, w)[0], x, right=d_x / d_y, wrong=12 / d_y)
+assert 1 - 12 / d_x > 0.2
+
+# %% [markdown]
+r"""
+**0.2** Your turn, with a pencil: $x = 1$, $w = -\ln 3$, and again $dy = 16$. What is $dx$? (To two decimals.)
+"""
+
+# %%
+answer("0.2", ...)  # solved: 0.70
+
+# %% [markdown]
+r"""
+In CBAM, $x$ becomes an array with four axes, and $w$ becomes two matrices and a kernel. Only two things change. A gradient
+has the **shape** of the array it belongs to: `d_f` that of `f`, `d_w1` that of `w1`. And one entry of the input moves
+many entries of the output, so their contributions add up, and sums appear. The rest is what you just did.
 
 ## The symbols
 
+One symbol has one meaning in the whole course.
+
 | symbol | code | shape | what it is | 中文 |
 |---|---|---|---|---|
-| $N$ | `N` | | samples in the batch | 批大小 |
-| $C$ | `C` | | channels | 通道数 |
-| $H$, $W$ | `H`, `W` | | rows, columns | 高, 宽 |
-| $r$ | `reduction` | | reduction ratio | 缩减比 |
-| $k$ | `kernel_size` | | size of the kernel, 7 | 卷积核大小 |
-| $F$ | `f` | $N, C, H, W$ | the features that go in | 输入特征图 |
+| $N$; $n$ | `N`; `n` | | samples in the batch; one of them | 批大小 |
+| $C$; $c$ | `C`; `c` | | channels; one of them | 通道数 |
+| $H, W$; $i, j$ | `H, W`; `i, j` | | rows, columns; the row and column of a pixel | 高, 宽 |
+| $r$; $q$ | `reduction`; `q` | | reduction ratio: the MLP has $C/r$ hidden units; one of them | 缩减比 |
+| $k$; $a, b$ | `k`; `a, b` | | kernel size, 7; a place in the $k \times k$ window | 卷积核大小 |
+| $F$ | `f` | $N, C, H, W$ | the features that go into the block | 输入特征图 |
 | $F'$ | `f1` | $N, C, H, W$ | after channel attention | 经过通道注意力的特征图 |
-| $F''$ | `f2` | $N, C, H, W$ | after spatial attention: what comes out | 输出特征图 |
+| $F''$ | `f2` | $N, C, H, W$ | after spatial attention: the output of the block | 输出特征图 |
 | $M_c$ | `m_c` | $N, C, 1, 1$ | the gates for channels | 通道注意力图 |
 | $M_s$ | `m_s` | $N, 1, H, W$ | the gates for places | 空间注意力图 |
-| $F^c_{\text{avg}}$, $F^c_{\text{max}}$ | `avg_c`, `max_c` | $N, C$ | average, maximum per channel | 空间池化结果 |
-| $F^s_{\text{avg}}$, $F^s_{\text{max}}$ | `avg_s`, `max_s` | $N, 1, H, W$ | average, maximum per pixel | 通道池化结果 |
-| $W_1$ | `w1` | $C/r, C$ | first matrix of the MLP | 第一层权重 |
-| $W_2$ | `w2` | $C, C/r$ | second matrix of the MLP | 第二层权重 |
+| $F^c_{\text{avg}}$, $F^c_{\text{max}}$ | `avg_c`, `max_c` | $N, C$ | average, maximum of each channel | 空间池化结果 |
+| $F^s_{\text{avg}}$, $F^s_{\text{max}}$ | `avg_s`, `max_s` | $N, 1, H, W$ | average, maximum at each pixel | 通道池化结果 |
+| $W_1$, $W_2$ | `w1`, `w2` | $C/r, C$; $C, C/r$ | the two matrices of the MLP | 两层的权重 |
+| $z$, $h$ | `z`, `h` | $N, C/r$ | the hidden layer of the MLP, before and after the ReLU | 隐藏层 |
 | $K$ | `kernel` | $1, 2, k, k$ | the convolution kernel | 卷积核 |
-| $\sigma$ | `sigmoid` | any | $1/(1+e^{-z})$, entry by entry | S 型函数 |
-| $\otimes$ | `*` | | multiplication with broadcasting | 广播乘法 |
+| $s$, $u$ | `s`, `u` | $N, C$; $N, 1, H, W$ | what goes into the sigmoid, for channels and for places | |
+| $\sigma$ | `sigmoid` | any | $1/(1+e^{-s})$, entry by entry | S 型函数 |
+| $x$; out | `x`; `out` | | the input and the output of the operation at hand | |
+| $\otimes$, $\odot$ | `*` | | multiplication with broadcasting; of equal shapes | 广播乘法 |
 | $L$ | | one number | the loss, at the end of the network | 损失 |
-| $dF$ | `d_f` | as $F$ | $\partial L / \partial F$, the gradient of $F$ | 梯度 |
+| $dF$ | `d_f` | as $F$ | $\partial L / \partial F$, the gradient of $F$; $dW_1$, $dM_c$, … likewise | 梯度 |
 | | `d_out` | as the output | the upstream gradient of an operation | 上游梯度 |
 
-The prime in $F'$ is no derivative: $F'$ is what $F$ has become. On a function it is one: $\sigma'$ is the slope of
-$\sigma$.
-
-A cell that holds the shapes to their word:
+The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. Only on a function it is one: $\sigma'$ is the slope
+of $\sigma$. The small $c$ and $s$ at the top of $F^c_{\text{avg}}$ and $F^s_{\text{avg}}$ are names, "for channels" and
+"for space", not powers. The next cell checks the shapes.
 """
 
 # %%
 N, C, H, W, r, k = 2, 12, 5, 4, 3, 7
 block = cb.CBAM(C, reduction=r, kernel_size=k, dtype="float64", seed=0)
-x = np.random.default_rng(0).normal(size=(N, C, H, W))
-assert block(x).shape == (N, C, H, W)
+f = np.random.default_rng(0).normal(size=(N, C, H, W))
+assert block(f).shape == (N, C, H, W)
 assert block.maps["channel"].shape == (N, C, 1, 1)
 assert block.maps["spatial"].shape == (N, 1, H, W)
-assert cb.ops.max_pool_over_space(x)[0].shape == (N, C)
-assert cb.ops.max_pool_over_channels(x)[0].shape == (N, 1, H, W)
+assert cb.ops.max_pool_over_space(f)[0].shape == (N, C)
+assert cb.ops.max_pool_over_channels(f)[0].shape == (N, 1, H, W)
 assert block.params["channel.w1"].shape == (C // r, C)
 assert block.params["channel.w2"].shape == (C, C // r)
 assert block.params["spatial.kernel"].shape == (1, 2, k, k)
@@ -164,255 +298,20 @@ print("all shapes as in the table")
 
 # %% [markdown]
 r"""
-## How the exercises work
-
-An exercise is a function with a stub: a line that raises an error. Put your own lines in its place and run the
-cell. The last line of the cell, `exercise.check(...)`, tries your function on several inputs, with odd shapes
-among them, and answers.
-
-- `not written yet`: the stub is still there.
-- `right`: done.
-- `not right yet`: then it says *where* (which entry), what was *expected*, what it *got*, and often a *hint*.
-
-Nothing is counted, nothing is stored. Try as often as you like. The solutions are in a
-[notebook of their own](solutions/00_start_here.ipynb).
-
-Here is what the checker says to a wrong answer of the exercise below. Somebody thought of one sample only:
-"""
-
-
-# %%
-def one_sample_only(f):
-    return f.shape[1], f.shape[2] * f.shape[3]
-
-
-problem = exercise_0_1.problem(one_sample_only)
-print(problem)
-assert "hint" in problem
-
-# %% [markdown]
-r"""
-### Exercise 0.1 · How many gates?
-
-`f` has the shape $(N, C, H, W)$. How many numbers are in $M_c$, and how many in $M_s$? Look into the table of
-symbols. Return two integers, `in_m_c` and `in_m_s`.
-"""
-
-
-# %%
-def number_of_gates(f):
-    """f: (N, C, H, W). Returns the number of entries of M_c and of M_s."""
-    ### BEGIN SOLUTION
-    N, C, H, W = f.shape
-    return N * C, N * H * W
-    ### END SOLUTION
-
-
-right = exercise_0_1.check(number_of_gates)
-
-# %% [markdown]
-r"""
 ## The eleven formulas
 
-This is a map to come back to; you need not understand it now. (In (8) and (9) $k$ counts channels.) Each formula has
-a chapter, a function, and a test that compares its gradient with that of PyTorch.
+A map to come back to; you needn't understand it now.
 """
 
 # %%
 display(Markdown(formula_table()))
-assert [formula.number for formula in FORMULAS] == list(range(1, 12))
-root = Path(cb.__file__).parents[1]
-for formula in FORMULAS:
-    for file in (f"{formula.functions[0].rpartition('.')[0].replace('.', '/')}.py", formula.test.partition("::")[0]):
-        assert (root / file).exists(), file
 
 # %% [markdown]
 r"""
-## What a backward pass is
-
-Take the smallest CBAM that there is. One number $x$, one weight $w$. The number makes its own gate:
-
-$$z = w\,x \qquad g = \sigma(z) \qquad y = g\,x$$
-
-$x$ occurs **twice**: it is gated, and it decides about the gate. That is what makes CBAM's gradient interesting, and
-here it fits on a few lines.
-
-### Forward, on paper
-
-Let $x = 2$ and $w = \frac12 \ln 3 \approx 0.549$. Then $z = \ln 3$, so $e^{-z} = \frac13$:
-
-$$g = \frac{1}{1 + \frac13} = \frac34 \qquad y = \frac34 \cdot 2 = 1.5$$
-
-### What is asked
-
-After $y$ the network goes on, and at its very end stands one number $L$, the loss (损失). We want to know: when $x$
-moves a little, how much does $L$ move? And when $w$ does?
-
-$$dx = \frac{\partial L}{\partial x} \qquad dw = \frac{\partial L}{\partial w}$$
-
-We do not know what comes after $y$, and need not. Somebody tells us one number: how much $L$ moves when $y$
-moves. This is the **upstream gradient** (上游梯度),
-
-$$dy = \frac{\partial L}{\partial y}$$
-
-Say that it is $dy = 16$. A **backward pass** turns it into $dx$ and $dw$, step by step, last step first.
-
-### Backward, on paper
-
-**Step 1: the product $y = g\,x$.** When $g$ moves by 1, $y$ moves by $x$. When $x$ moves by 1 and $g$ is held, $y$
-moves by $g$. So
-
-$$dg = dy \cdot x = 16 \cdot 2 = 32 \qquad dx_{\text{direct}} = dy \cdot g = 16 \cdot \tfrac34 = 12$$
-
-**Step 2: the sigmoid $g = \sigma(z)$.** Its slope is $\sigma'(z) = g\,(1-g)$; chapter
-[4](04_channel_attention.ipynb) derives it. Here it is $\frac34 \cdot \frac14 = \frac{3}{16}$:
-
-$$dz = dg \cdot g\,(1-g) = 32 \cdot \tfrac{3}{16} = 6$$
-
-**Step 3: the product $z = w\,x$.** As in step 1, both factors get their share:
-
-$$dw = dz \cdot x = 6 \cdot 2 = 12 \qquad dx_{\text{gate}} = dz \cdot w = 6 \cdot 0.549 \approx 3.296$$
-
-**Step 4: two paths meet.** $x$ moves $L$ in two ways, directly and through the gate. Both movements happen at
-once, so they **add**:
-
-$$\boxed{dx = dy\; g + dy\; x\; g\,(1-g)\; w \qquad dw = dy\; x\; g\,(1-g)\; x}$$
-
-$$dx = 12 + 3.296 = 15.296$$
-
-Remember step 4. *Where the forward pass forks, the backward pass adds.* It comes back in every chapter.
-
-### In five lines
-
-Every operation of this package has the same form. It returns its output **and** a function `backward`. That
-function remembers what it needs from the way forward, takes the upstream gradient, and returns the gradients of the
-inputs.
-"""
-
-
-# %%
-def scalar_gate(x, w):
-    g = 1 / (1 + np.exp(-w * x))
-
-    def backward(d_y):
-        d_z = d_y * x * g * (1 - g)
-        return d_y * g + d_z * w, d_z * x
-
-    return g * x, backward
-
-
-x, w, d_y = 2.0, np.log(3) / 2, 16.0
-y, backward = scalar_gate(x, w)
-d_x, d_w = backward(d_y)
-print(f"y {y:.3f}   d_x {d_x:.3f}   d_w {d_w:.3f}")
-assert np.isclose(y, 1.5)
-assert np.isclose(d_x, 15.296, atol=5e-4)
-assert np.isclose(d_w, 12)
-
-# %% mystnb={"image": {"alt": "x and w lead to z, g and y; orange arrows lead back, and two of them end at x."}}
-figure, ax = plt.subplots(figsize=(8.6, 3.3), layout="constrained")
-ax.set(xlim=(-0.4, 8.4), ylim=(-0.7, 3.3))
-ax.axis("off")
-places = {"x": (0, 0.5), "w": (0, 2.3), "z": (2.7, 2.3), "g": (5.3, 2.3), "y": (8, 0.5)}
-values = {"x": "x = 2", "w": "w = 0.549", "z": "z = ln 3", "g": "g = 3/4", "y": "y = 1.5"}
-for name, place in places.items():
-    style = {"boxstyle": "round,pad=0.4", "facecolor": "#dbe9f6", "edgecolor": "black"}
-    ax.text(*place, values[name], ha="center", va="center", bbox=style, zorder=3)
-edges = (
-    ("w", "z", "12", (1.35, 2.65), 0.06),
-    ("x", "z", "3.296", (0.95, 1.6), 0.06),
-    ("z", "g", "6", (4.0, 2.65), 0.06),
-    ("g", "y", "32", (7.2, 1.75), 0.06),
-    ("x", "y", "12", (4.0, 0.98), 0.06),
-)
-for start, end, gradient, where, bend in edges:
-    for a, b, colour in ((start, end, "black"), (end, start, "#c65911")):
-        arrow = {"arrowstyle": "-|>", "color": colour, "shrinkA": 32, "shrinkB": 32}
-        ax.annotate("", places[b], places[a], arrowprops=arrow | {"connectionstyle": f"arc3,rad={bend}"})
-    ax.text(*where, gradient, color="#c65911", ha="center", va="center", weight="bold")
-ax.text(8, -0.25, "dy = 16", color="#c65911", ha="center", weight="bold")
-ax.text(0, -0.25, "dx = 12 + 3.296", color="#c65911", ha="center", weight="bold")
-ax.text(0, 2.9, "dw = 12", color="#c65911", ha="center", weight="bold")
-ax.set_title("black: forward.  orange: the gradient that goes back along each arrow", fontsize=10)
-plt.show()
-
-# %% [markdown]
-r"""
-What to see: two black arrows leave $x$, so two orange ones come back to it, and $dx$ is their sum. Such a drawing
-is called a **computational graph** (计算图).
-
-### Is it right? Measure
-
-Move $x$ a little up and a little down, and look at what $L$ does. As we know nothing of $L$ but its slope $dy$, let
-$L = 16\,y$. If the derivation is right, the measured slope is $dx$.
-"""
-
-# %%
-h = 1e-5
-measured_x = 16 * (scalar_gate(x + h, w)[0] - scalar_gate(x - h, w)[0]) / (2 * h)
-measured_w = 16 * (scalar_gate(x, w + h)[0] - scalar_gate(x, w - h)[0]) / (2 * h)
-print(f"measured: {measured_x:.3f} and {measured_w:.3f}")
-assert np.isclose(measured_x, d_x, rtol=1e-8)
-assert np.isclose(measured_w, d_w, rtol=1e-8)
-
-# %% [markdown]
-r"""
-Both agree to eight digits. And if the path through the gate is forgotten? Nothing crashes, the shape is right, and
-$dx$ is 12 in place of 15.296. This is the classic mistake in CBAM.
-"""
-
-# %% mystnb={"image": {"alt": "The curve y of x; the line with both paths touches it, the line with one path cuts it."}}
-t = np.linspace(0.6, 3.4, 200)
-figure, ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")
-ax.plot(t, scalar_gate(t, w)[0], linewidth=5, color="lightgrey", label="y")
-ax.plot(t, y + (t - x) * d_x / d_y, "k--", label="slope with both paths: 0.956")
-ax.plot(t, y + (t - x) * (d_y * 0.75) / d_y, "--", color="crimson", label="slope without the gate's path: 0.750")
-ax.plot(x, y, "ko")
-ax.set(xlabel="x", ylabel="y")
-ax.legend(fontsize=8)
-plt.show()
-assert round(d_x / d_y, 3) == 0.956
-assert 1 - 12 / d_x > 0.2
-
-# %% [markdown]
-r"""
-What to see: only the line with both paths touches the curve at $x=2$; the other one is more than a fifth too flat.
-
-### Exercise 0.2 · Write the backward of another scalar
-
-Now $z = w\,x$, $g = e^{z}$, $y = g\,x$. Only step 2 has changed. (The derivative of $e^z$ is $e^z$.) You are given
-several scalars at once, as arrays; NumPy does the same to each.
-"""
-
-
-# %%
-def exponential_backward(d_y, x, w):
-    """d_y: the upstream gradient; x, w: arrays of the same shape. Returns d_x, d_w."""
-    ### BEGIN SOLUTION
-    g = np.exp(w * x)
-    d_g = d_y * x
-    d_z = d_g * g
-    return d_y * g + d_z * w, d_z * x
-    ### END SOLUTION
-
-
-right = exercise_0_2.check(exponential_backward)
-
-# %% [markdown]
-r"""
-## From scalars to arrays
-
-In CBAM $x$ becomes an array with four axes, $w$ becomes two matrices and a kernel. What changes?
-
-- A gradient always has the **shape** of what it belongs to: `d_f` that of `f`, `d_w1` that of `w1`.
-- One entry moves many entries of the output. All these movements add: a **sum** appears.
-
-The rest is what you just did.
-
 ## Glossary · 术语表
 
-All terms of the course, and the chapter where each comes first. This chapter (0) is named only where no other has
-the term.
+The terms of the course, each with the chapter where it first occurs. (This chapter is named only where no other one has the
+term.)
 """
 
 # %%
@@ -421,17 +320,12 @@ print(len(GLOSSARY), "terms")
 
 # %% [markdown]
 r"""
-## What to remember
+## What you built
 
-- CBAM multiplies two maps of gates onto the features: one gate for each channel, one for each place.
-- An operation returns `out, backward`. `backward` takes the upstream gradient and returns the gradients of the inputs.
-- Where the forward pass forks, the backward pass adds.
+Nothing yet but a backward pass for one number, by hand, and you measured that it is right. You will do both again for
+arrays, sixteen times.
 
-**Next:** [1. The block, from the outside](01_the_block.ipynb) ·
-**Solutions:** [chapter 0, solved](solutions/00_start_here.ipynb)
-
-**The code:** [the package](../cbam_np/__init__.py), from [arrays.py](../cbam_np/arrays.py) to
-[cbam.py](../cbam_np/attention/block.py); the table of formulas is [formulas.py](../cbam_np/reference/formulas.py)
+**Next:** [1. The block, from the outside](01_the_block.ipynb)
 
 **The paper:** Woo, Park, Lee, Kweon,
 [CBAM: Convolutional Block Attention Module](https://arxiv.org/abs/1807.06521), ECCV 2018.

@@ -1,9 +1,17 @@
 """Execute the notebooks, and check that what is stored is what they print.
 
-A notebook is edited as text, `NN_name.py`: cells start with `# %%`, Markdown cells with `# %% [markdown]` and are
-triple-quoted strings. Two notebooks with outputs are made from it and committed: the learner's, `NN_name.ipynb`, where
-what stands between `### BEGIN SOLUTION` and `### END SOLUTION` is replaced by a line that says "not written yet", and
-`solutions/NN_name.ipynb` with everything in place. A text without these marks gives the first one only.
+A notebook is edited as text, `NN_name.py` or `A1_name.py`: cells start with `# %%`, Markdown cells with `# %% [markdown]`
+and are triple-quoted strings. Two notebooks with outputs are made from it and committed:
+
+- the learner's, `NN_name.ipynb`, executed with the stubs of `my_cbam.py`. What stands between `### BEGIN SOLUTION` and
+  `### END SOLUTION` is replaced by a line that says "not written yet";
+- `solutions/NN_name.ipynb`, executed with `solutions/my_cbam.py`, and with everything in place. In a line such as
+  `answer("3.1", ...)  # solved: 0.5` the solution stands in place of the dots. Without a `check`, an `answer` or a mark
+  there is nothing to solve, and no such notebook.
+
+Cells with the tag `hide-input` are folded, in JupyterLab and on the site. Of cells with the tag `varies`, whose numbers
+hang on the last digit of every sum (a training of many steps), `check` compares the sources and not the outputs. Both my_cbam.py are made from
+`cbam_np/course/solved.py`.
 
     python notebooks/build.py run              execute all, two at a time, and write the .ipynb files
     python notebooks/build.py check            execute all and compare with the .ipynb files
@@ -43,7 +51,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cbam_np.course import desk
+from cbam_np.course import desk, my_file
 
 HERE = Path(__file__).parent
 METADATA = {
@@ -56,6 +64,9 @@ PICTURE_TOLERANCE = 1.0  # root mean square over all pixels, on the scale 0 to 2
 
 
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
+ANSWER = re.compile(r"^( *(?:answer\(.+, |\w+\.repair\())\.\.\.\)  # solved: (.+)$", re.MULTILINE)
+ASKED = re.compile(r"^ *(check|answer|\w+\.repair)\(", re.MULTILINE)
+FOLDED, VARYING = "hide-input", "varies"  # tags
 STUB = r'\1raise NotImplementedError("not written yet")  # your code here'
 RELATIVE_LINK = re.compile(r"(?<=\]\()(?=[\w./-]+\.(?:ipynb|py|md)[#)])")
 
@@ -75,6 +86,11 @@ class Version:
         return self.path.parent / ("solutions" if self.solved else "") / f"{self.path.stem}.ipynb"
 
     @property
+    def my_cbam(self) -> Path:
+        """The learner's file that it is executed with."""
+        return self.stored.parent.resolve() / my_file.NAME
+
+    @property
     def name(self) -> str:
         """What it is called in messages: `stored` without its folder and suffix."""
         return f"{'solutions/' if self.solved else ''}{self.path.stem}"
@@ -82,7 +98,8 @@ class Version:
 
 def versions(path: Path) -> list[Version]:
     """The learner's notebook, and the solved one if there is anything to solve."""
-    solvable = SOLUTION.search(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    solvable = SOLUTION.search(text) or ASKED.search(text)
     return [Version(path), Version(path, solved=True)] if solvable else [Version(path)]
 
 
@@ -99,12 +116,15 @@ def read_text(path: Path, solved: bool = False) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = SOLUTION.sub(lambda m: m[2].rstrip("\n") if solved else m.expand(STUB), cell.source)
+            cell.source = ANSWER.sub(lambda m: f"{m[1]}{m[2] if solved else '...'})", cell.source)
         elif solved:
             cell.source = RELATIVE_LINK.sub("../", cell.source)
         digest = desk.digest(cell)
         seen[digest] += 1
         for key in ("cell_marker", "lines_to_next_cell"):  # how the text is laid out, not what it says
             cell.metadata.pop(key, None)
+        if FOLDED in cell.metadata.get("tags", ()):
+            cell.metadata["jupyter"] = {"source_hidden": True}
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
     return notebook
 
@@ -136,6 +156,7 @@ async def execute(version: Version, progress: Progress) -> NotebookNode:
         on_cell_start=lambda cell, cell_index: progress.update(task, completed=cell_index),
     )
     environment = os.environ | {"PYTHONHASHSEED": "0", "COLUMNS": "100", "MPLBACKEND": "inline"}
+    environment[my_file.VARIABLE] = str(version.my_cbam)
     try:
         await client.async_execute(cleanup_kc=True, env=environment)
     except CellExecutionError as error:
@@ -177,6 +198,11 @@ def error_outputs(cell: NotebookNode) -> list[NotebookNode]:
     return [output for output in cell.get("outputs", []) if output.output_type == "error"]
 
 
+def compared(cell: NotebookNode) -> list[NotebookNode]:
+    """The outputs of `cell` that have to be the same whenever it is executed."""
+    return [] if VARYING in cell.metadata.get("tags", ()) else cell.get("outputs", [])
+
+
 def tables(cell: NotebookNode) -> list[NotebookNode]:
     """The data of those outputs of `cell` that are Markdown."""
     return [output.data for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})]
@@ -202,10 +228,11 @@ def without_text(png: bytes) -> bytes:
 
 
 def source_lines(notebook: NotebookNode) -> list[str]:
-    """Everything that comes from the text: each cell's type, metadata and source."""
+    """Everything that comes from the text: each cell's type, metadata and source. Not what is folded: a tag says it."""
     lines = []
     for cell in notebook.cells:
-        lines += [f"--- {cell.cell_type} cell {json.dumps(cell.metadata, sort_keys=True)}", *cell.source.split("\n")]
+        metadata = {key: value for key, value in cell.metadata.items() if key != "jupyter"}
+        lines += [f"--- {cell.cell_type} cell {json.dumps(metadata, sort_keys=True)}", *cell.source.split("\n")]
     return lines
 
 
@@ -214,7 +241,7 @@ def output_lines(notebook: NotebookNode) -> list[str]:
     lines = []
     for number, cell in enumerate(notebook.cells, 1):
         lines.append(f"--- outputs of cell {number}")
-        for output in cell.get("outputs", []):
+        for output in compared(cell):
             content = {output.name: output.text} if output.output_type == "stream" else output.get("data", {})
             for kind, text in sorted(content.items()):
                 lines += [f"[{kind}]", *([] if kind == "image/png" else str(text).split("\n"))]
@@ -262,10 +289,54 @@ def output_problems(stored: NotebookNode, got: NotebookNode) -> Iterator[str]:
     """Where the outputs of two notebooks with the same sources differ; nothing if they agree."""
     yield from diff(output_lines(stored), output_lines(got), "executed now")
     for number, (old, new) in enumerate(zip(stored.cells, got.cells, strict=True), 1):
+        if VARYING in old.metadata.get("tags", ()):
+            continue
         for a, b in zip(pictures(old), pictures(new), strict=False):  # a missing one is in the diff above
             distance = picture_distance(a["image/png"], b["image/png"])
             if distance > PICTURE_TOLERANCE:
                 yield f"the picture of cell {number} differs: RMS {distance:.2f} > {PICTURE_TOLERANCE}"
+
+
+# --- files beside the notebooks -------------------------------------------------------------------------------------
+
+
+def own_files(folder: Path) -> dict[Path, str]:
+    """The learner's file with stubs, and solved: what should be in them."""
+    source = my_file.source_of_solution()
+    return {folder / my_file.NAME: my_file.without_answers(source), folder / "solutions" / my_file.NAME: source}
+
+
+def retired(folder: Path) -> list[Path]:
+    """Notebooks whose text is gone, or has nothing to solve any more."""
+    current = {version.stored for path in folder.glob(f"{desk.CHAPTERS}.py") for version in versions(path)}
+    return [path for path in sorted(folder.rglob(f"{desk.CHAPTERS}.ipynb")) if path not in current]
+
+
+def tidy(folder: Path) -> None:
+    """Write both files, and remove retired notebooks. What was there and differs is kept as a copy on the desk."""
+    on_desk = folder.resolve().parent / desk.DESK.name
+    for path, text in own_files(folder).items():
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            kept = desk.keep(path, path.relative_to(folder).with_suffix("").as_posix(), on_desk)
+            print(f"{path.name}: as it was before: {kept}")
+        desk.write(path, text.encode())
+    for path in retired(folder):
+        kept = desk.keep(path, path.relative_to(folder).with_suffix("").as_posix(), on_desk)
+        path.unlink()
+        print(f"{path.name}: no longer in the course; as it was: {kept}")
+
+
+def untidy(folder: Path) -> list[str]:
+    """What `tidy` would change, in words."""
+    differing = [
+        path
+        for path, text in own_files(folder).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    return [
+        *(f"{path.relative_to(folder)}: differs from what cbam_np/course/solved.py gives" for path in differing),
+        *(f"{path.relative_to(folder)}: there is no text for this notebook" for path in retired(folder)),
+    ]
 
 
 # --- the two verbs ------------------------------------------------------------------------------------------------
@@ -373,14 +444,20 @@ def main(argv: list[str] | None = None) -> int:
             "names", metavar="NAME", nargs="*", help="a notebook's text, such as 01_the_block.py; all if none"
         )
     args = parser.parse_args(argv)
-    given = [Path(name).with_suffix(".py") for name in args.names] or sorted(HERE.glob("[0-9]*.py"))
+    given = [Path(name).with_suffix(".py") for name in args.names] or sorted(HERE.glob(f"{desk.CHAPTERS}.py"))
     paths = [path if path.exists() else HERE / path for path in given]
     missing = [str(path) for path in paths if not path.exists()]
     if missing or not paths:
         parser.error(f"no such notebook: {', '.join(missing) or HERE / 'NN_name.py'}")
     chosen = [version for path in paths for version in versions(path)]
-    failed = run(chosen, args.dry_run, args.overwrite) if args.verb == "run" else check(chosen, args.quick)
-    return 1 if failed else 0
+    everything = not args.names
+    if args.verb == "run":
+        if everything and not args.dry_run:
+            tidy(HERE)
+        return 1 if run(chosen, args.dry_run, args.overwrite) else 0
+    problems = untidy(HERE) if everything else []
+    print(*problems, sep="\n", end="\n" * bool(problems))
+    return 1 if check(chosen, args.quick) + len(problems) else 0
 
 
 if __name__ == "__main__":

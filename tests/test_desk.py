@@ -195,6 +195,84 @@ def test_the_desk_lies_beside_the_notebooks_and_git_ignores_it() -> None:
     assert f"{desk.DESK.name}/" in (desk.CLONE / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
+# --- the learner's own file, and chapters that are gone ------------------------------------------------------------
+
+OWN = "import numpy as np\n\n\ndef relu(x):\n    return x  # mine\n"
+
+
+@pytest.fixture
+def with_own_file(course: Course) -> Course:
+    """The same, with a my_cbam.py, and its solution."""
+    desk.write(course.shipped / "my_cbam.py", b'def relu(x):\n    """7"""\n    raise NotImplementedError\n')
+    desk.write(course.shipped / "solutions" / "my_cbam.py", b"def relu(x):\n    return x\n")
+    return course
+
+
+def test_the_first_call_brings_the_file_with_stubs_and_the_solved_one(with_own_file: Course) -> None:
+    assert "my-course/my_cbam.py is the file in which you build the block" in with_own_file.lay_out()
+    for name in ("my_cbam.py", "solutions/my_cbam.py"):
+        assert (with_own_file.desk / name).read_bytes() == (with_own_file.shipped / name).read_bytes()
+
+
+def test_the_own_file_is_never_written_over(with_own_file: Course) -> None:
+    with_own_file.lay_out()
+    mine = with_own_file.desk / "my_cbam.py"
+    mine.write_text(OWN, encoding="utf-8")
+    desk.write(
+        with_own_file.shipped / "my_cbam.py",
+        b'def relu(x):\n    """7, in better words"""\n    raise NotImplementedError\n',
+    )
+    assert with_own_file.lay_out() == "my-course/ is as you left it"
+    assert mine.read_text("utf-8") == OWN
+
+
+def test_stubs_of_a_new_edition_come_to_the_end_of_the_own_file(with_own_file: Course) -> None:
+    with_own_file.lay_out()
+    mine = with_own_file.desk / "my_cbam.py"
+    mine.write_text(OWN, encoding="utf-8")
+    new = b'def relu(x):\n    """7"""\n    return\n\n\ndef mlp(x):\n    """8"""\n    raise NotImplementedError\n'
+    desk.write(with_own_file.shipped / "my_cbam.py", new)
+    assert "at its end are now stubs of mlp" in with_own_file.lay_out()
+    assert (
+        mine.read_text("utf-8")
+        == f'{OWN}\n\ndef mlp(x):\n    """8"""\n    raise NotImplementedError("not written yet")\n'
+    )
+    assert (with_own_file.desk / "earlier" / "my_cbam.1.py").read_text("utf-8") == OWN
+
+
+def test_an_own_file_with_an_error_stays_as_it_is(with_own_file: Course) -> None:
+    with_own_file.lay_out()
+    mine = with_own_file.desk / "my_cbam.py"
+    for broken in (b"def relu(x:\n", b"\xff\xfe"):
+        mine.write_bytes(broken)
+        assert "can't be read as Python" in with_own_file.lay_out()
+        assert mine.read_bytes() == broken
+
+
+def test_what_was_written_into_the_solved_file_is_kept(with_own_file: Course) -> None:
+    with_own_file.lay_out()
+    (with_own_file.desk / "solutions" / "my_cbam.py").write_text("# mine\n", encoding="utf-8")
+    with_own_file.lay_out()
+    assert (with_own_file.desk / "solutions" / "my_cbam.py").read_text("utf-8") == "def relu(x):\n    return x\n"
+    assert (with_own_file.desk / "earlier" / "solutions" / "my_cbam.1.py").read_text("utf-8") == "# mine\n"
+
+
+def test_a_chapter_that_is_gone_is_put_away_with_what_was_written_in_it(course: Course) -> None:
+    saved = course.answer()
+    (course.shipped / "01_a.ipynb").unlink()
+    course.ship("text", name="01_b")
+    said = course.lay_out()
+    assert "no longer in the course, now in my-course/earlier/: 01_a" in said
+    assert not course.mine.exists()
+    assert course.earlier() == [saved]
+    assert course.lay_out() == "my-course/ is as you left it"
+
+
+def test_appendices_are_chapters(course: Course) -> None:
+    course.ship("text", name="A1_a")
+    assert "1 of 3 notebooks copied" in course.lay_out()
+
+
 # --- merging --------------------------------------------------------------------------------------------------------
 
 

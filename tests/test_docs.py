@@ -4,6 +4,7 @@ With `make docs-check` (the marker `docs`): the whole build, planted faults that
 Chromium.
 """
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -113,10 +114,20 @@ def test_the_commands_that_a_page_names_exist() -> None:
         assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
 
 
-def test_the_readme_lists_every_chapter_in_order() -> None:
-    chapter = re.compile(r"^\d+\. \[.+\]\((notebooks/\d\d_\w+\.ipynb)\)$", flags=re.MULTILINE)
-    there = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
-    assert chapter.findall(text_of(ROOT / "README.md")) == there
+@pytest.mark.parametrize("page", ["README.md", "docs/course.md"])
+def test_every_chapter_is_listed_in_order(page: str) -> None:
+    chapter = re.compile(r"\]\((?:\.\./)?notebooks/([\dA]\d_\w+)\.ipynb\)")
+    there = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.py"))]
+    assert chapter.findall(text_of(ROOT / page)) == there
+
+
+def test_old_pages_lead_to_chapters_that_exist() -> None:
+    lines = re.search(r"^MOVED = (\{.*?^\})", text_of(ROOT / "docs" / "conf.py"), flags=re.DOTALL | re.MULTILINE)
+    assert lines is not None
+    moved = ast.literal_eval(lines[1])
+    chapters = {path.stem for path in (ROOT / "notebooks").glob("[0-9A][0-9]_*.py")}
+    assert set(moved.values()) <= chapters
+    assert not set(moved) & chapters
 
 
 def test_the_first_pages_say_that_no_gpu_has_run_it_until_one_has() -> None:
@@ -209,7 +220,7 @@ def test_the_text_can_be_collected_for_translation(tmp_path: Path) -> None:
     done = build(ROOT, tmp_path / "gettext", "-b", "gettext")
     assert done.returncode == 0, done.stderr
     catalogue = text_of(tmp_path / "gettext" / "notebooks" / "03_the_shared_mlp.pot")
-    assert 'msgid "What to remember"' in catalogue
+    assert 'msgid "What you built"' in catalogue
 
 
 @pytest.fixture(scope="module")
@@ -290,9 +301,9 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
 
 def all_pages(site: Path) -> list[str]:
-    """Without the one that only leads to the home page."""
-    paths = [path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html"))]
-    return [path for path in paths if path != "index.html"]
+    """Without those that only lead to another one."""
+    paths = [path for path in sorted(site.rglob("*.html")) if 'http-equiv="refresh"' not in text_of(path)]
+    return [path.relative_to(site).as_posix() for path in paths]
 
 
 @pytest.mark.docs
@@ -346,12 +357,21 @@ def test_the_address_of_the_site_leads_home(open_page: Callable[..., Any]) -> No
 
 
 @pytest.mark.docs
+@pytest.mark.parametrize("folder", ["", "solutions/"])
+def test_an_old_page_leads_to_where_its_matter_is(folder: str, open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    page = open_page(f"notebooks/{folder}05_pooling_over_channels.html", trouble)
+    page.wait_for_url(f"**/notebooks/{folder}02_pooling.html")
+    assert not trouble
+
+
+@pytest.mark.docs
 def test_the_search_finds_a_chapter(open_page: Callable[..., Any]) -> None:
     trouble: list[str] = []
     page = open_page("search.html?q=convolution", trouble)
     page.locator("#search-results li a").first.wait_for()
     links = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
-    assert any("06_the_convolution" in link for link in links)
+    assert any("05_the_convolution" in link for link in links)
     assert not trouble
 
 

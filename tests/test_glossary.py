@@ -13,6 +13,7 @@ from cbam_np.course.tables import formula_table
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+APPENDICES = sorted(NOTEBOOKS.glob("A[0-9]*.py"))
 
 TERM = re.compile(r"\(([^()]*[\u4e00-\u9fff][^()]*)\)")
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
@@ -24,12 +25,13 @@ def markdown(path: Path, solved: bool = False) -> str:
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
-def first_chapters() -> dict[str, int]:
+def first_chapters() -> dict[str, int | str]:
     """The Chinese terms in parentheses, and where each comes first; chapter 0 is looked at last."""
-    first: dict[str, int] = {}
-    for path in [*CHAPTERS[1:], CHAPTERS[0]]:
+    first: dict[str, int | str] = {}
+    for path in [*CHAPTERS[1:], *APPENDICES, CHAPTERS[0]]:
         for term in TERM.findall(markdown(path)):
-            first.setdefault(term, int(path.name[:2]))
+            label = path.name[:2]
+            first.setdefault(term, int(label) if label.isdigit() else label)
     return first
 
 
@@ -61,7 +63,7 @@ def test_which_links_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize("solved", [False, True], ids=["learner", "solved"])
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*CHAPTERS, *APPENDICES], ids=lambda path: path.stem)
 def test_every_relative_link_leads_somewhere(path: Path, solved: bool) -> None:
     text = markdown(path, solved)
     folder = NOTEBOOKS / "solutions" if solved else NOTEBOOKS

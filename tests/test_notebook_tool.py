@@ -383,3 +383,80 @@ def test_a_notebook_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixtur
         build.main(["check", "no_such_notebook"])
     assert stop.value.code == 2
     assert "no_such_notebook.py" in capsys.readouterr().err
+
+
+ASKING = """\
+# %% tags=["hide-input"]
+import os
+
+print(os.environ["CBAM_NP_MY_CBAM"].split("/")[-2:])
+
+# %%
+answer = print
+answer("3.1", ...)  # solved: 0.5
+"""
+
+
+def test_a_question_has_dots_for_the_learner_and_its_answer_in_the_solved_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(ASKING, encoding="utf-8")
+    assert [version.solved for version in build.versions(path)] == [False, True]
+    sources = [build.read_text(path, solved).cells[1].source for solved in (False, True)]
+    assert sources == ['answer = print\nanswer("3.1", ...)', 'answer = print\nanswer("3.1", 0.5)']
+
+
+def test_a_check_makes_a_solved_notebook_and_a_text_without_one_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    for text, count in (('# %%\ncheck("relu")\n', 2), ("# %%\nx = recheck(1)\n", 1)):
+        path.write_text(text, encoding="utf-8")
+        assert len(build.versions(path)) == count
+
+
+def test_a_tag_folds_a_cell_and_jupyter_may_unfold_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(ASKING, encoding="utf-8")
+    folded, open_ = build.read_text(path).cells
+    assert folded.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    assert open_.metadata == {}
+    stored = build.read_text(path)
+    stored.cells[0].metadata["jupyter"] = {"source_hidden": False, "outputs_hidden": False}
+    assert build.source_lines(stored) == build.source_lines(build.read_text(path))
+
+
+@pytest.mark.parametrize(("tag", "differs"), [("figure", True), ("varies", False)])
+def test_the_outputs_of_a_cell_that_varies_are_not_compared(tmp_path: Path, tag: str, differs: bool) -> None:
+    path = tmp_path / "a.py"
+    old = stored_by_hand(path)
+    new = copy.deepcopy(old)
+    new.cells[1].outputs[0].text = "something else\n"
+    new.cells[1].outputs.append(nbformat.v4.new_output("display_data", data={"image/png": coded(png(200))}))
+    for notebook in (old, new):
+        notebook.cells[1].metadata["tags"] = [tag]
+    assert bool(list(build.output_problems(old, new))) == differs
+
+
+def test_each_version_is_executed_with_its_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "notebooks" / "a.py"
+    path.parent.mkdir()
+    path.write_text(ASKING, encoding="utf-8")
+    assert build.main(["run", str(path)]) == 0
+    for folder, name in ((path.parent, "notebooks"), (path.parent / "solutions", "solutions")):
+        assert build.desk.read(folder / "a.ipynb").cells[0].outputs[0].text == f"['{name}', 'my_cbam.py']\n"
+
+
+def test_tidying_writes_both_files_and_removes_retired_notebooks_and_keeps_what_was_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "notebooks"
+    (folder / "solutions").mkdir(parents=True)
+    (folder / "01_a.py").write_text(ASKING, encoding="utf-8")
+    for name in ("01_a", "02_gone", "solutions/02_gone"):
+        (folder / f"{name}.ipynb").write_text(name, encoding="utf-8")
+    (folder / "my_cbam.py").write_text("mine", encoding="utf-8")
+    assert len(build.untidy(folder)) == 4
+    build.tidy(folder)
+    assert build.untidy(folder) == []
+    assert (folder / "01_a.ipynb").exists()
+    kept = tmp_path / "my-course" / "earlier"
+    assert (kept / "my_cbam.1.py").read_text("utf-8") == "mine"
+    assert (kept / "solutions" / "02_gone.1.ipynb").read_text("utf-8") == "solutions/02_gone"

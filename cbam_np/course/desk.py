@@ -2,9 +2,10 @@
 
     python -m cbam_np.course.desk        copies notebooks/ to my-course/, or brings a new edition to the copy
 
-A notebook shows by itself what a person wrote in it. `notebooks/build.py` gives each cell a hash of its source as its
-id, and Jupyter keeps the id when the cell is edited: so an edited cell doesn't fit its id any more, and an added cell
-never did.
+The learner's own file, my_cbam.py, is never written over. If a new edition asks for more functions, their stubs are
+added at its end. A notebook shows by itself what a person wrote in it. `notebooks/build.py` gives each cell a hash of
+its source as its id, and Jupyter keeps the id when the cell is edited: so an edited cell doesn't fit its id any more,
+and an added cell never did.
 """
 
 import copy
@@ -21,12 +22,15 @@ import nbformat
 from nbformat import NotebookNode
 
 import cbam_np
+from cbam_np.course import my_file
 
 CLONE = Path(cbam_np.__file__).parents[1]
 SHIPPED = CLONE / "notebooks"
 DESK = CLONE / "my-course"  # beside `notebooks`, so that relative links lead to the same files
 RECORD = ".editions.json"  # in the desk: the hash of the shipped file that each notebook was last brought up to
-EARLIER = "earlier"  # in the desk: notebooks as they were before something else was written in their place
+EARLIER = "earlier"  # in the desk: files as they were before something else was written in their place
+CHAPTERS = "[0-9A][0-9]_*"  # 00_..., 12_...; A1_... are the appendices
+SOLUTION = f"solutions/{my_file.NAME}"
 
 
 # --- what a person wrote ------------------------------------------------------------------------------------------
@@ -87,8 +91,8 @@ def write(path: Path, content: bytes) -> None:
 
 
 def keep(file: Path, name: str, desk: Path) -> Path:
-    """Copy `file` into the folder of earlier notebooks, as `name` with the first number that is free."""
-    places = (desk / EARLIER / f"{name}.{number}.ipynb" for number in count(1))
+    """Copy `file` into the folder of earlier files, as `name` with the first number that is free."""
+    places = (desk / EARLIER / f"{name}.{number}{file.suffix}" for number in count(1))
     kept = next(place for place in places if not place.exists())
     write(kept, file.read_bytes())
     return kept
@@ -111,7 +115,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def lay_out(shipped: Path = SHIPPED, desk: Path = DESK) -> list[str]:
-    """Copy the notebooks of `shipped`, solutions included, to `desk`. Returns what there is to say, in lines.
+    """Copy the notebooks of `shipped` and my_cbam.py, solutions included, to `desk`. Returns what there is to say.
 
     A notebook that is there already stays as it is. If a new edition of it was shipped since the last call, it becomes
     that edition with all that was written in it, see `merge`; the file as it was before is kept, see `keep`.
@@ -122,7 +126,7 @@ def lay_out(shipped: Path = SHIPPED, desk: Path = DESK) -> list[str]:
         editions = json.loads(record.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
         editions = {}  # every notebook is then compared with the one that is shipped
-    sources = sorted([*shipped.glob("[0-9]*.ipynb"), *shipped.glob("solutions/[0-9]*.ipynb")])
+    sources = sorted([*shipped.glob(f"{CHAPTERS}.ipynb"), *shipped.glob(f"solutions/{CHAPTERS}.ipynb")])
     if not sources:
         raise FileNotFoundError(f"{shipped}: expected the notebooks of the course, found none; run this in a clone")
     copied, renewed, kept, said = 0, 0, 0, []
@@ -146,6 +150,8 @@ def lay_out(shipped: Path = SHIPPED, desk: Path = DESK) -> list[str]:
             if by_hand:
                 said.append(f"{name}: the new edition has the cells that you wrote ({by_hand})")
         editions[name] = edition
+    said += lay_out_own_file(shipped, desk, editions)
+    said += put_away(desk, editions, {source.relative_to(shipped).with_suffix("").as_posix() for source in sources})
     write(record, json.dumps(editions, indent=1).encode())
     head = {
         "{} notebooks copied to {}/. They are yours to write in, and git ignores them": copied,
@@ -154,6 +160,46 @@ def lay_out(shipped: Path = SHIPPED, desk: Path = DESK) -> list[str]:
     }
     said[:0] = [line.format(f"{number} of {len(sources)}", desk.name) for line, number in head.items() if number]
     return said or [f"{desk.name}/ is as you left it"]
+
+
+def lay_out_own_file(shipped: Path, desk: Path, editions: dict[str, str]) -> list[str]:
+    """my_cbam.py, copied or with the stubs that it lacks, and the solved one. Returns lines: what there is to say."""
+    said = []
+    mine, source = desk / my_file.NAME, shipped / my_file.NAME
+    if source.exists() and not mine.exists():
+        write(mine, source.read_bytes())
+        said.append(f"{desk.name}/{my_file.NAME} is the file in which you build the block")
+    elif source.exists():
+        try:
+            content, added = my_file.with_missing_stubs(mine.read_text("utf-8"), source.read_text("utf-8"))
+        except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
+            said.append(f"{mine} can't be read as Python ({error}). It stays as it is")
+        else:
+            if added:
+                keep(mine, mine.stem, desk)
+                write(mine, content.encode())
+                said.append(
+                    f"{my_file.NAME}: at its end are now stubs of {', '.join(added)}; all else is as you left it"
+                )
+    mine, source = desk / SOLUTION, shipped / SOLUTION
+    if source.exists():
+        if mine.exists() and _hash(mine) not in (_hash(source), editions.get(SOLUTION)):
+            keep(mine, SOLUTION.removesuffix(mine.suffix), desk)
+        if not mine.exists() or _hash(mine) != _hash(source):
+            write(mine, source.read_bytes())
+        editions[SOLUTION] = _hash(source)
+    return said
+
+
+def put_away(desk: Path, editions: dict[str, str], current: set[str]) -> list[str]:
+    """Notebooks of an earlier edition that the course no longer has go to `EARLIER`. Returns what there is to say."""
+    retired = [name for name in editions if name not in current and (desk / f"{name}.ipynb").exists()]
+    for name in retired:
+        keep(desk / f"{name}.ipynb", name, desk)
+        (desk / f"{name}.ipynb").unlink()
+    for name in set(editions) - current - {SOLUTION}:
+        del editions[name]
+    return [f"no longer in the course, now in {desk.name}/{EARLIER}/: {', '.join(retired)}"] if retired else []
 
 
 def renewed_content(mine: Path, source: Path) -> tuple[bytes, int]:

@@ -77,9 +77,9 @@ def max_pool_over_space(f: Array, ties: Ties = "first") -> tuple[Array, Backward
 def avg_pool_over_channels(f1: Array) -> tuple[Array, Backward]:
     """Formula (8): one average per pixel.
 
-        F^s_avg[n,i,j] = 1/C Σ_k F′[n,k,i,j]
+        F^s_avg[n,i,j] = 1/C Σ_c F′[n,c,i,j]
 
-        dF′[n,k,i,j] = 1/C · dF^s_avg[n,i,j]
+        dF′[n,c,i,j] = 1/C · dF^s_avg[n,i,j]
 
     f1: (N, C, H, W) -> avg_s: (N, 1, H, W). `backward(d_avg_s)` returns d_f1, a read-only broadcast view.
     """
@@ -97,9 +97,9 @@ def avg_pool_over_channels(f1: Array) -> tuple[Array, Backward]:
 def max_pool_over_channels(f1: Array, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (9): the largest entry at each pixel.
 
-        F^s_max[n,i,j] = max_k F′[n,k,i,j] = F′[n,k*,i,j]
+        F^s_max[n,i,j] = max_c F′[n,c,i,j] = F′[n,c*,i,j]
 
-        dF′[n,k,i,j] = dF^s_max[n,i,j]  if k = k*,  else 0
+        dF′[n,c,i,j] = dF^s_max[n,i,j]  if c = c*,  else 0
 
     f1: (N, C, H, W) -> max_s: (N, 1, H, W). `backward(d_max_s)` returns d_f1. Ties and NaN as in (4).
     """

@@ -6,14 +6,13 @@ If one of them doesn't fit the formula, `tests/test_formulas.py` fails. A gradie
 
 from dataclasses import dataclass
 
-SPACE = "02_pooling_over_space"
+BLOCK = "01_the_block"
+POOLING = "02_pooling"
 MLP = "03_the_shared_mlp"
 CHANNEL = "04_channel_attention"
-CHANNELS = "05_pooling_over_channels"
-BLOCK = "01_the_block"
-CONVOLUTION = "06_the_convolution"
-ITS_GRADIENT = "07_its_gradient"
-WHOLE = "08_the_whole_backward"
+CONVOLUTION = "05_the_convolution"
+ITS_GRADIENT = "06_its_gradient"
+WHOLE = "07_the_whole_backward"
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ FORMULAS = (
         functions=("cbam_np.ops.pooling.avg_pool_over_space",),
         in_docstring=("dF[n,c,i,j] = 1/(HW) · dF^c_avg[n,c]",),
         test=_autograd("avg_pool_over_space"),
-        chapters=(SPACE,),
+        chapters=(POOLING,),
     ),
     Formula(
         number=4,
@@ -96,7 +95,7 @@ FORMULAS = (
         functions=("cbam_np.ops.pooling.max_pool_over_space",),
         in_docstring=("dF[n,c,i,j] = dF^c_max[n,c] if (i,j) = (i*,j*), else 0",),
         test=_autograd("max_pool_over_space"),
-        chapters=(SPACE,),
+        chapters=(POOLING,),
     ),
     Formula(
         number=5,
@@ -125,8 +124,8 @@ FORMULAS = (
         document=r"\mathbf{M}c = \sigma(\text{MLP}(\mathbf{F}{\text{avg}}) + \text{MLP}(\mathbf{F}_{\text{max}}))",
         as_read=r"M_c = \sigma\left(\text{MLP}(F^c_{\text{avg}}) + \text{MLP}(F^c_{\text{max}})\right)",
         shape=("N", "C", "1", "1"),
-        gradient=r"dz = dM_c \odot \sigma'(z) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad"
-        r" dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}} \qquad dF = dF_{\text{avg}} + dF_{\text{max}}",
+        gradient=r"ds = dM_c \odot \sigma'(s) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad"
+        r" dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}}",
         functions=(
             "cbam_np.attention.channel.channel_map",
             "cbam_np.ops.perceptron.shared_mlp",
@@ -148,7 +147,7 @@ FORMULAS = (
         as_read=r"F' = M_c \otimes F",
         shape=("N", "C", "H", "W"),
         gradient=r"dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad"
-        r" dF = M_c \otimes dF' + \left(\frac{\partial M_c}{\partial F}\right)^{\!\top} dM_c",
+        r" dF = M_c \otimes dF' + dF_{\text{avg}} + dF_{\text{max}}",
         functions=("cbam_np.attention.channel.channel_attention", "cbam_np.ops.gating.gate"),
         in_docstring=("dF = M_c ⊗ dF′ + (dM_c sent back through channel_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
         test=_autograd("channel_attention"),
@@ -159,27 +158,27 @@ FORMULAS = (
         name="average pooling over channels",
         chinese="通道平均池化",
         document=r"\mathbf{F}{\text{avg}}^s = \frac{1}{C} \sum{k=1}^{C} \mathbf{F}k",
-        as_read=r"F^s_{\text{avg}}[n,i,j] = \frac{1}{C} \sum_{k=1}^{C} F'[n,k,i,j]",
+        as_read=r"F^s_{\text{avg}}[n,i,j] = \frac{1}{C} \sum_{c=1}^{C} F'[n,c,i,j]",
         shape=("N", "1", "H", "W"),
-        gradient=r"dF'[n,k,i,j] = \frac{1}{C}\; dF^s_{\text{avg}}[n,i,j]",
+        gradient=r"dF'[n,c,i,j] = \frac{1}{C}\; dF^s_{\text{avg}}[n,i,j]",
         functions=("cbam_np.ops.pooling.avg_pool_over_channels",),
-        in_docstring=("dF′[n,k,i,j] = 1/C · dF^s_avg[n,i,j]",),
+        in_docstring=("dF′[n,c,i,j] = 1/C · dF^s_avg[n,i,j]",),
         test=_autograd("avg_pool_over_channels"),
-        chapters=(CHANNELS,),
+        chapters=(POOLING,),
     ),
     Formula(
         number=9,
         name="max pooling over channels",
         chinese="通道最大池化",
         document=r"\mathbf{F}{\text{max}}^s = \max_{k \in C} \mathbf{F}_k",
-        as_read=r"F^s_{\text{max}}[n,i,j] = \max_{1 \le k \le C} F'[n,k,i,j]",
+        as_read=r"F^s_{\text{max}}[n,i,j] = \max_{1 \le c \le C} F'[n,c,i,j]",
         shape=("N", "1", "H", "W"),
-        gradient=r"dF'[n,k,i,j] = \begin{cases} dF^s_{\text{max}}[n,i,j] & \text{if } k = k^* \\"
+        gradient=r"dF'[n,c,i,j] = \begin{cases} dF^s_{\text{max}}[n,i,j] & \text{if } c = c^* \\"
         r" 0 & \text{else} \end{cases}",
         functions=("cbam_np.ops.pooling.max_pool_over_channels",),
-        in_docstring=("dF′[n,k,i,j] = dF^s_max[n,i,j] if k = k*, else 0",),
+        in_docstring=("dF′[n,c,i,j] = dF^s_max[n,i,j] if c = c*, else 0",),
         test=_autograd("max_pool_over_channels"),
-        chapters=(CHANNELS,),
+        chapters=(POOLING,),
     ),
     Formula(
         number=10,
@@ -188,8 +187,8 @@ FORMULAS = (
         document=r"\mathbf{M}s = \sigma(\text{Conv}{7 \times 7}([\mathbf{F}{\text{avg}}^s; \mathbf{F}{\text{max}}^s]))",
         as_read=r"M_s = \sigma\left(\text{Conv}_{7 \times 7}\left([F^s_{\text{avg}};\, F^s_{\text{max}}]\right)\right)",
         shape=("N", "1", "H", "W"),
-        gradient=r"dK[c,u,v] = \sum_{n,i,j} dz[n,i,j]\; x_{\text{pad}}[n,c,i+u,j+v] \qquad"
-        r" dx_{\text{pad}}[n,c,a,b] = \sum_{u,v} K[c,u,v]\; dz[n,a-u,b-v]",
+        gradient=r"dK[c,a,b] = \sum_{n,i,j} du[n,i,j]\; x_{\text{pad}}[n,c,i+a,j+b] \qquad"
+        r" dx_{\text{pad}}[n,c,i,j] = \sum_{a,b} K[c,a,b]\; du[n,i-a,j-b]",
         functions=("cbam_np.attention.spatial.spatial_map", "cbam_np.ops.conv.conv2d"),
         in_docstring=(
             "dF′ = avg pool's dF′ + max pool's dF′",
@@ -207,10 +206,10 @@ FORMULAS = (
         as_read=r"F'' = M_s \otimes F'",
         shape=("N", "C", "H", "W"),
         gradient=r"dM_s[n,i,j] = \sum_{c} dF''[n,c,i,j]\, F'[n,c,i,j] \qquad"
-        r" dF' = M_s \otimes dF'' + \left(\frac{\partial M_s}{\partial F'}\right)^{\!\top} dM_s",
+        r" dF' = M_s \otimes dF'' + dF'_{\text{avg}} + dF'_{\text{max}}",
         functions=("cbam_np.attention.spatial.spatial_attention", "cbam_np.ops.gating.gate"),
         in_docstring=("dF′ = M_s ⊗ dF″ + (dM_s sent back through spatial_map)", "d_m = Σ d_out · f", "d_f = m ⊗ d_out"),
         test=_autograd("spatial_attention"),
-        chapters=(WHOLE,),
+        chapters=(ITS_GRADIENT,),
     ),
 )

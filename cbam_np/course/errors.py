@@ -1,0 +1,260 @@
+"""Python's errors in the exercise's own symbols: which line, which shapes, and what NumPy could not do with them."""
+
+import ast
+import linecache
+import re
+from collections.abc import Iterator
+from itertools import product
+from math import prod
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from cbam_np.course.exercise import Case, Finding
+
+INTO = re.compile(r"could not broadcast input array from shape (\([\d, ]*\)) into shape (\([\d, ]*\))")
+NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d, ]*\)) .* shape (\([\d, ]*\))")
+MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
+ALIGNED = re.compile(r"not aligned: (\d+) \(dim \d\) != (\d+) \(dim \d\)")
+RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
+SHAPE = re.compile(r"\([\d, ]*\)")
+
+
+def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -> Finding:
+    """What stopped the learner's function in one case. files: those whose lines are the learner's own."""
+    frames = [f for f in _frames(error.__traceback__) if f[0].f_code.co_filename in files]
+    message = str(error).partition("\n")[0]
+    lines = [("stopped", f"{type(error).__name__}: {message}")]
+    hints: tuple[str, ...] = ()
+    if frames:
+        frame, instruction = frames[-1]
+        line, segment = _place(frame, instruction)
+        called_in = _place(*frames[0])[0]
+        lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
+        said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
+        lines += [("that is", text) for text in said]
+    elif isinstance(error, TypeError) and "argument" in message and during == "forward":
+        hints = ("How many arguments does the stub have, and in which order?",)
+    elif isinstance(error, TypeError) and "argument" in message:
+        hints = ("backward is called with one argument, d_out. What is between the brackets where it is defined?",)
+    return Finding(f"{during} stops with an error", tuple(lines), hints, named=hints[0] if hints else "")
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while trace:
+        yield trace.tb_frame, trace.tb_lasti
+        trace = trace.tb_next
+
+
+def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
+    """The line with its number, and the part of it that failed."""
+    code = frame.f_code
+    positions = list(code.co_positions())[instruction // 2]
+    first, last, start, end = positions
+    if first is None:
+        return f"{frame.f_lineno}:  {linecache.getline(code.co_filename, frame.f_lineno).strip()}", ""
+    rows = [linecache.getline(code.co_filename, i).rstrip("\n") for i in range(first, (last or first) + 1)]
+    whole = f"{first}:  {' '.join(row.strip() for row in rows)}"
+    if start is None or end is None:
+        return whole, ""
+    encoded = [row.encode() for row in rows]
+    encoded[-1] = encoded[-1][:end]
+    encoded[0] = encoded[0][start:]
+    return whole, " ".join(row.decode(errors="replace").strip() for row in encoded)
+
+
+def _assigned(line: str) -> list[ast.expr]:
+    """What stands on the right of `line`, if it is an assignment."""
+    try:
+        statement = ast.parse(line).body[0]
+    except (SyntaxError, IndexError):
+        return []
+    return [statement.value] if isinstance(statement, (ast.Assign, ast.AugAssign)) else []
+
+
+def _values(segment: str, whole: str, frame: FrameType) -> dict[str, Any]:
+    """The operands of what failed, as written, and their values: names, or expressions without a call."""
+    try:
+        tree = ast.parse(segment, mode="eval").body
+    except SyntaxError:
+        try:
+            statement = ast.parse(segment).body[0]
+        except (SyntaxError, IndexError):
+            return {}
+        if isinstance(statement, ast.AugAssign):
+            tree = ast.BinOp(statement.target, statement.op, statement.value)
+        else:
+            tree = getattr(statement, "value", None) or ast.Constant(0)
+    operands: list[ast.expr] = []
+    if isinstance(tree, ast.BinOp):
+        operands = [tree.left, tree.right]
+    elif isinstance(tree, ast.Call):
+        operands = [*tree.args, *([tree.func.value] if isinstance(tree.func, ast.Attribute) else [])]
+        operands = [
+            o for group in operands for o in (group.elts if isinstance(group, (ast.List, ast.Tuple)) else [group])
+        ]
+    elif isinstance(tree, (ast.Subscript, ast.Attribute)):
+        operands = [tree.value, *_assigned(whole)]
+    found = {}
+    for operand in operands:
+        text = ast.unparse(operand)
+        try:
+            found[text] = eval(text, frame.f_globals, dict(frame.f_locals))
+        except Exception:
+            continue
+    return {text: value for text, value in found.items() if not isinstance(value, (type(np), type))}
+
+
+def _explained(
+    error: Exception, message: str, case: Case, segment: str, values: dict[str, Any]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Sentences with facts, and hints in stages."""
+    arrays = {text: value for text, value in values.items() if isinstance(value, np.ndarray) and value.ndim}
+    facts = [f"{text} has the shape {case.shape(value.shape)}" for text, value in arrays.items()]
+    if facts:
+        facts = ["; ".join(facts)]
+    pair = next((t for t, v in values.items() if isinstance(v, tuple) and any(map(callable, v))), None)
+    if pair and "positional argument" not in message:
+        return [f"{pair} is a tuple, what an operation returns: its output and its backward"], (
+            f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
+        )
+    shapes = [_shape(text) for text in SHAPE.findall(message)]
+    if "could not be broadcast together" in message and len(shapes) > 1:
+        return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case)
+    if match := INTO.search(message) or NON_BROADCAST.search(message):
+        source, target = (match[1], match[2]) if "input array" in message else (match[2], match[1])
+        have, want = case.shape(_shape(source)), case.shape(_shape(target))
+        return [*facts, f"an array of shape {have} doesn't fit into a place of shape {want}"], (
+            f"Which of the two shapes did you mean, {have} or {want}? What would make the other one the same?",
+        )
+    if match := MATMUL.search(message):
+        return _matmul(facts, match[2], match[1], case, arrays)
+    if match := ALIGNED.search(message):
+        return _matmul(facts, match[1], match[2], case, arrays)
+    if "indexing result" in message:
+        return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
+            "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
+            "index array for every axis, each place gets one value.",
+        )
+    if match := RESHAPE.search(message):
+        wanted = _shape(match[2])
+        return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(wanted)} of {prod(wanted)}"], (
+            "How many entries has the array at this place, and which axes are they? Is every axis in the new shape?",
+        )
+    if "setting an array element with a sequence" in message:
+        return facts, (
+            "One place in an array takes one number, and here an array was to go there. Is a sum missing, or an index?",
+        )
+    if "truth value" in message:
+        return facts, (
+            "One answer, yes or no, is asked for here, by `if`, `and`, or Python's own max and min, and an array has "
+            "many. np.where and np.maximum work entry by entry.",
+        )
+    if "cannot be interpreted as an integer" in message:
+        return facts, (
+            "Here one whole number is expected, not a tuple. argmax, for example, takes one axis: reshape two into "
+            "one first.",
+        )
+    if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
+        return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
+    if isinstance(error, TypeError) and "math." in segment:
+        return facts, ("A function of `math` takes one number. Which library has the same function for arrays?",)
+    if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
+        return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)
+    if isinstance(error, np.exceptions.AxisError):
+        return facts, ("Axes are counted from 0: an array of shape (N, C) has the axes 0 and 1, or -2 and -1.",)
+    if isinstance(error, IndexError) and "too many indices" in message:
+        return facts, ("How many axes has this array, and how many do you index?",)
+    if isinstance(error, IndexError):
+        return facts, ("Indices run from 0 to length - 1. Which axis does this index belong to?",)
+    if isinstance(error, UnboundLocalError):
+        return facts, (
+            "A name that is assigned to anywhere in a function belongs to that function, also on the lines before. "
+            "Does backward assign to a name of the function around it?",
+        )
+    if isinstance(error, NameError):
+        name = getattr(error, "name", None) or "the name"
+        return facts, (f"Python knows no {name} at this place. Is it spelt as where it was made, or made elsewhere?",)
+    if "read-only" in message:
+        return facts, ("np.broadcast_to gives a view that can't be written to. Where does it need to be a copy?",)
+    if "Cannot cast" in message or "casting rule" in message:
+        return facts, ("The array that is written to has whole numbers. With which dtype was it made?",)
+    if "not subscriptable" in message or "not callable" in message or "has no attribute" in message:
+        return facts or [f"{t} is of type {type(v).__name__}" for t, v in values.items()], (
+            "Is this what you think it is? Print its type just before this line.",
+        )
+    if "unpack" in message:
+        return facts, ("Count: how many things come back here, and how many names stand on the left?",)
+    handed = next((t for t, v in values.items() if isinstance(v, (tuple, list))), "")
+    if "missing" in message and "positional argument" in message and handed:
+        return facts, (
+            f"{handed} holds several things and counts as one argument. What does the star in f(*{handed}) do?",
+        )
+    if "positional argument" in message or "keyword argument" in message:
+        return facts, ("Compare the call with the first line of the function that is called.",)
+    if "inhomogeneous" in message or "sequence" in message or "dimensions" in message or "same shape" in message:
+        return facts, ("The arrays that are put together here differ in their shapes. Which shapes do they have?",)
+    return facts, ()
+
+
+def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> tuple[list[str], tuple[str, ...]]:
+    """Two shapes that don't go together, lined up from the right as NumPy does it."""
+    a, b = shapes
+    first, second = case.shape(a), case.shape(b)
+    clash = [(x, y) for x, y in zip(reversed(a), reversed(b), strict=False) if x != y and 1 not in (x, y)]
+    pairs = " and ".join(f"{case.symbol(x)} meets {case.symbol(y)}" for x, y in reversed(clash))
+    facts = [*facts, f"{first} against {second}: lined up from the right, {pairs}"]
+    if len(a) == len(b):
+        return facts, (
+            f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
+        )
+    short = first if len(a) < len(b) else second
+    return facts, (
+        f"Which axes is {short} missing, and where do they belong?",
+        *_with_ones(short, second if short == first else first),
+        "NumPy adds missing axes on the left only. On the right you add them yourself: x[:, :, None, None], or "
+        "keepdims=True in the sum or the mean that took them away.",
+    )
+
+
+def _with_ones(short: str, long: str) -> tuple[str, ...]:
+    """A hint with the shorter shape as it would fit, if its axes are some of those of the longer, in their order."""
+    axes, wanted = (text.strip("(),").split(", ") for text in (short, long))
+    spread = [name if name in axes else "1" for name in wanted]
+    fits = [name for name in spread if name != "1"] == axes and len(set(wanted)) == len(wanted)
+    return (f"With an axis of length 1 where it has none, {short} becomes ({', '.join(spread)}).",) if fits else ()
+
+
+def _matmul(
+    facts: list[str], left: str, right: str, case: Case, arrays: dict[str, Any]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Two matrices whose product does not exist."""
+    inner = f"{case.symbol(int(left))} and {case.symbol(int(right))}"
+    facts = [*facts, f"the last axis of the left factor meets the last but one of the right: {inner}, not the same"]
+    matrices = {text: x for text, x in arrays.items() if x.ndim > 1}
+    fitting = list(_fitting(matrices)) if len(matrices) == 2 else []
+    return facts, (
+        "Which axis is summed over in your formula? It has to be the last one on the left and the last but one on the "
+        "right. Is a factor transposed, or not, or are the two in the wrong order?",
+        *([f"By their shapes these would go: {'; '.join(fitting)}."] if fitting else []),
+    )
+
+
+def _fitting(matrices: dict[str, Any]) -> Iterator[str]:
+    """The products of two matrices that their shapes allow."""
+    (a, x), (b, y) = matrices.items()
+    for (left, first), (right, second) in (((a, x), (b, y)), ((b, y), (a, x))):
+        for turn_left, turn_right in product((False, True), repeat=2):
+            m = np.swapaxes(first, -1, -2) if turn_left else first
+            n = np.swapaxes(second, -1, -2) if turn_right else second
+            if m.shape[-1] == n.shape[-2] and m.ndim == n.ndim == 2:
+                yield f"{_turned(left, turn_left)} @ {_turned(right, turn_right)}"
+
+
+def _turned(text: str, turn: bool) -> str:
+    return (text.removesuffix(".T") if text.endswith(".T") else f"{text}.T") if turn else text
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", text))

@@ -1,0 +1,216 @@
+"""What can be said for certain about wrong numbers: how they are related to the right ones, on every input tried."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from cbam_np.course.exercise import Case
+
+Arrays = Sequence[np.ndarray]
+PRODUCTS = (
+    "N",
+    "C",
+    "H",
+    "W",
+    "H·W",
+    "C·H·W",
+    "N·H·W",
+    "N·C",
+    "N·C·H·W",
+    "C·H",
+    "C·W",
+    "N·H",
+    "N·W",
+    "hidden",
+    "k",
+    "k·k",
+    "C·k·k",
+    "N·hidden",
+)
+CONSTANTS = {-1.0: "-1", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2", 4.0: "4", 0.25: "1/4", 3.0: "3"}
+
+
+def close(got: Any, expected: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
+    """Entry by entry, for two arrays of the same shape."""
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+    return np.isclose(got, expected, rtol=tolerance, atol=tolerance * largest, equal_nan=True)
+
+
+def same(got: Any, expected: np.ndarray, tolerance: float = 1e-9) -> bool:
+    """Shape and all entries."""
+    return np.shape(got) == np.shape(expected) and bool(close(got, expected, tolerance).all())
+
+
+def multiple(name: str, got: Arrays, expected: Arrays, cases: Sequence[Case]) -> str:
+    """Whether every entry is the same multiple of what it should be; "" if not, or if the factor has no name."""
+    ratios = []
+    for g, e in zip(got, expected, strict=True):
+        if g.shape != e.shape or not np.isfinite(g).all():
+            return ""
+        norm = np.sum(e * e)
+        ratio = np.sum(g * e) / norm if norm else None
+        if ratio is not None and not same(g, ratio * e, 1e-8):
+            return ""
+        ratios.append(ratio)
+    known = [(r, case) for r, case in zip(ratios, cases, strict=True) if r is not None]
+    for value, text in CONSTANTS.items():
+        if known and all(np.isclose(r, value, rtol=1e-8) for r, _ in known):
+            return f"your {name} is {text} times the expected one, at every entry"
+    for text, values in factors([case for _, case in known]):
+        for sign in (1, -1):
+            if len(set(values)) > 1 and all(
+                np.isclose(r, sign * value, rtol=1e-8) for (r, _), value in zip(known, values, strict=True)
+            ):
+                return f"your {name} is {'-' * (sign < 0)}{text} times the expected one, at every entry"
+    return ""
+
+
+def factors(cases: Sequence[Case]) -> Iterator[tuple[str, list[float]]]:
+    """Products of sizes and their quotients, simple ones first: what each is called, and what it is in every case."""
+    products: dict[str, list[float]] = {"1": [1.0] * len(cases)}
+    for text in PRODUCTS:
+        parts = text.split("·")
+        if all(part in case.sizes for part in parts for case in cases):
+            products[text] = [float(np.prod([case.sizes[part] for part in parts])) for case in cases]
+    for below, divisors in products.items():
+        for above, values in products.items():
+            if above != below and not set(above.split("·")) & set(below.split("·")):
+                text = above if below == "1" else f"{above}/{below}" if "·" not in below else f"{above}/({below})"
+                yield text, [a / b for a, b in zip(values, divisors, strict=True)]
+    for text, values in products.items():
+        yield f"({text})²" if "·" in text else f"{text}²", [value**2 for value in values]
+
+
+def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
+    """Of an array of the wrong shape: what would make it right; "" if nothing simple does."""
+    have, want = case.shape(got.shape), case.shape(expected.shape)
+    for axes in permutations_of(got.ndim):
+        if same(got.transpose(axes), expected):
+            return f"transposed, from {have} to {want}, your {name} would be right"
+    if got.size == expected.size and same(got.reshape(expected.shape), expected):
+        return f"the numbers in your {name} are right, in the shape {have} in place of {want}"
+    try:
+        if got.size < expected.size and same(np.broadcast_to(got, expected.shape), expected):
+            return f"broadcast from {have} to {want}, your {name} would be right: NumPy didn't have to do it here"
+    except ValueError:
+        pass
+    for axes in subsets(got.ndim):
+        for word, total in (("summed", np.sum), ("averaged", np.mean)):
+            for keep in (False, True):
+                reduced = total(got, axis=axes, keepdims=keep)
+                if same(reduced, expected) or (
+                    reduced.size == expected.size and same(reduced.reshape(expected.shape), expected)
+                ):
+                    return f"{word} over {axis_names(got.shape, axes, case)}, your {name} would be right"
+    for axes in subsets(expected.ndim):
+        for word, total in (("summed", np.sum), ("averaged", np.mean)):
+            reduced = total(expected, axis=axes)
+            if reduced.size == got.size and same(got.reshape(reduced.shape), reduced):
+                return f"your {name} is the expected one {word} over {axis_names(expected.shape, axes, case)}"
+    return ""
+
+
+def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> Iterator[str]:
+    """Of an array of the right shape: what is true of it in this case."""
+    shape = expected.shape
+    for axes in subsets(expected.ndim):
+        if all(shape[axis] > 1 for axis in axes) and same(np.flip(got, axes), expected):
+            yield f"mirrored along {axis_names(shape, axes, case)}, your {name} would be right"
+            return
+    for axes in permutations_of(expected.ndim):
+        turned = expected.transpose(axes)
+        if turned.shape == shape and same(got, turned):
+            yield f"your {name} is the expected one with its axes in the order {axes}"
+            return
+    for axes in subsets(expected.ndim):
+        if all(shape[axis] > 1 for axis in axes):
+            for word, total in (("summed", np.sum), ("averaged", np.mean)):
+                if same(got, np.broadcast_to(total(expected, axis=axes, keepdims=True), shape)):
+                    names = axis_names(shape, axes, case)
+                    yield f"your {name} is the expected one {word} over {names}, the same everywhere"
+                    return
+    for axis in range(expected.ndim):
+        if shape[axis] > 1:
+            moved = np.moveaxis(close(got, expected), axis, 0).reshape(shape[axis], -1)
+            right = [int(i) for i in np.flatnonzero(moved.all(axis=1))]
+            trivial = not np.moveaxis(expected, axis, 0)[right].any()
+            if 0 < len(right) <= 2 and len(right) < shape[axis] and not trivial:
+                which = " and ".join(map(str, right))
+                yield f"along the axis {case.symbol(shape[axis])} your {name} is right at index {which} only"
+                return
+            wrong = [i for i in range(shape[axis]) if i not in right]
+            if 0 < len(wrong) <= 2 < shape[axis]:
+                which = " and ".join(map(str, wrong))
+                yield f"along the axis {case.symbol(shape[axis])} your {name} is wrong at index {which} only"
+                return
+
+
+HINTS = (  # a question for each kind of fact, by how it begins or what is in it
+    ("is wrong only", "What is special about these entries? Work out one of them by hand."),
+    (
+        "the numbers in your",
+        "The numbers are right, the shape isn't. keepdims=True, None in an index, a reshape, a sum: which of these is "
+        "missing, or too much?",
+    ),
+    (
+        "broadcast from",
+        "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them.",
+    ),
+    ("transposed", "Which factor has to be transposed, so that the axes come out in this order?"),
+    (
+        "your {} is the expected one summed",
+        "Which axes are left in the shape that the stub gives? Those are not summed over.",
+    ),
+    (
+        "your {} is the expected one averaged",
+        "Which axes are left in the shape that the stub gives? Over those there is no average.",
+    ),
+    ("your {} is the expected one with its axes", "Which index counts rows, and which columns?"),
+    ("summed over", "Where is one entry used many times? The gradients of many uses are added."),
+    ("averaged over", "Which axes are left in the shape that the stub gives?"),
+    ("mirrored along", "In which direction does each index run, on the way forward and on the way back?"),
+    ("times the expected", "Where does this factor come from, or where did it get lost?"),
+    ("same for every d_out", "Where does d_out enter? The chain rule multiplies the slope with it."),
+    ("zero everywhere", "Is the result ever written to? Is what you move, or what you add, what is used in the end?"),
+    (
+        "entries that are nan",
+        "nan comes from 0/0, inf/inf, inf - inf and 0 · inf. For which inputs does one of these happen?",
+    ),
+    (
+        "at index",
+        "Is something done for one index only? In a loop, is it overwritten each time, or returned too early?",
+    ),
+)
+
+
+def question(fact: str, name: str) -> str:
+    """A hint that goes with a fact; "" if there is none."""
+    return next((hint for start, hint in HINTS if start.format(name) in fact), "")
+
+
+def subsets(count: int) -> Iterator[tuple[int, ...]]:
+    """Of 0 .. count - 1, without the empty one, small ones first."""
+    for size in range(1, count + 1):
+        yield from combinations(range(count), size)
+
+
+def permutations_of(count: int) -> list[tuple[int, ...]]:
+    """Two axes exchanged, in every way, and all axes reversed."""
+    found = []
+    for a, b in combinations(range(count), 2):
+        axes = list(range(count))
+        axes[a], axes[b] = b, a
+        found.append(tuple(axes))
+    if count > 3:
+        found.append(tuple(reversed(range(count))))
+    return found
+
+
+def axis_names(shape: tuple[int, ...], axes: tuple[int, ...], case: Case) -> str:
+    """The axes in words: the axes H and W."""
+    names = [case.symbol(shape[axis]) for axis in axes]
+    named = [f"axis {axis}" if name.isdigit() else name for name, axis in zip(names, axes, strict=True)]
+    plural = "the axes " if len(named) > 1 else ("" if named[0].startswith("axis") else "the axis ")
+    return plural + " and ".join(named)

@@ -1,0 +1,58 @@
+"""The results of the studies, read for chapters 9 and 11: files of `cbam-np study` in docs/_generated/studies."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# what 95 % of Student's t keeps below, two-sided, for n values (n - 1 degrees of freedom)
+T = {2: 12.7062, 3: 4.3027, 4: 3.1824, 5: 2.7764, 6: 2.5706, 7: 2.4469, 8: 2.3646, 9: 2.3060, 10: 2.2622}
+
+
+def results(study: str) -> list[dict[str, Any]]:
+    """The results of a study in this project: dicts with "run", "found" and "machine"."""
+    start = Path.cwd()
+    folders = [folder / "docs" / "_generated" / "studies" / study for folder in (start, *start.parents)]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if found is None:
+        raise FileNotFoundError(f"study: expected results of {study!r} in docs/_generated/studies above {start}")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(found.glob("*.json"))]
+
+
+def chosen(study: str, **wanted: Any) -> list[dict[str, Any]]:
+    """Those results whose run has these options, by seed; trainings of 10 epochs on digits, unless something else is
+    wanted.
+    """
+    plain = {"data": "digits", "clutter": 4, "epochs": 10, "net": "resnet8", "head": "class"}
+    wanted = plain | {"purpose": "test", "library": "numpy"} | wanted
+    found = [r for r in results(study) if all(r["run"][key] == value for key, value in wanted.items())]
+    return sorted(found, key=lambda r: int(r["run"]["seed"]))
+
+
+def accuracies(study: str, **wanted: Any) -> dict[int, float]:
+    """Test accuracy in per cent by seed, of the runs that came to their end."""
+    runs = chosen(study, **wanted)
+    return {r["run"]["seed"]: 100 * r["found"]["scores"]["accuracy"] for r in runs if not r["found"]["diverged"]}
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % interval, mean - half to mean + half."""
+
+    mean: float
+    half: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ± {self.half:.1f}"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Student's: half = t · s / √n. Needs 2 to 10 values."""
+    x = np.array(values)
+    return Interval(float(x.mean()), float(T[len(x)] * x.std(ddof=1) / np.sqrt(len(x))))
+
+
+def difference(a: dict[int, float], b: dict[int, float]) -> Interval:
+    """b minus a, seed by seed, for the seeds that both have."""
+    return interval([b[seed] - a[seed] for seed in a if seed in b])
