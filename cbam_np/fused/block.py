@@ -118,12 +118,14 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
             )
 
         _share_out(backward_of, f)
-        d_hidden, pooled_c = d.d_hidden.reshape(2 * N, units), kept.pooled_c.reshape(2 * N, C)
+        # the average and the maximum of every sample, one under the other: (5) holds for each of these 2N rows
+        x, h = kept.pooled_c.reshape(2 * N, C), kept.hidden.reshape(2 * N, units)
+        d_out, d_hidden = np.repeat(d.d_z_c, 2, axis=0), d.d_hidden.reshape(2 * N, units)
         grads = {
-            "channel.w1": d_hidden.T @ pooled_c,  # (5): d_w1 = d_zᵀ x, the average and the maximum of every sample
-            "channel.w2": d.d_z_c.T @ kept.hidden.sum(axis=1),
+            "channel.w1": d_hidden.T @ x,
+            "channel.w2": d_out.T @ h,
             "channel.b1": d_hidden.sum(axis=0),
-            "channel.b2": 2 * d.d_z_c.sum(axis=0),
+            "channel.b2": d_out.sum(axis=0),
             "spatial.kernel": d.d_kernel.sum(axis=0)[None],
             "spatial.bias": d.d_bias.sum(axis=0, keepdims=True),
         }

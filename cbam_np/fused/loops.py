@@ -112,7 +112,8 @@ def forward(f: Array, W: int, weights: Weights, kept: Kept, f2: Array) -> None:
         channel_gates(kept.pooled_c[some], weights, kept.hidden[some], kept.m_c[some], kept.slope_c[some])
         for n in range(some.start, some.stop):
             pool_over_channels(f[n], kept.m_c[n], kept.pooled_s[n])
-            pad(kept.pooled_s[n], H, W, k, padded)
+            for i in range(2):
+                pad(kept.pooled_s[n, i], H, W, k, padded[i])
             convolve(padded, weights.kernel, weights.bias[0], row, z)
             copy_rows(z, row, kept.m_s[n], W, H, W)
             sigmoid(kept.m_s[n], kept.slope_s[n])
@@ -141,7 +142,7 @@ def pool_over_space(f: Array, pooled: Array) -> None:
 
 @compiled
 def channel_gates(pooled: Array, weights: Weights, hidden: Array, m_c: Array, slope_c: Array) -> None:
-    """(5), (6): h = ReLU(W1 x + b1) for both vectors x, z = W2 (h_avg + h_max) + 2 b2, M_c = σ(z); for some samples."""
+    """(5): h = ReLU(W1 x + b1) for both vectors x; (6): z = W2 h_avg + W2 h_max + 2 b2, M_c = σ(z); for some samples."""
     N, _, C = pooled.shape
     w1, w2, b1, b2 = weights.w1, weights.w2, weights.b1, weights.b2
     for j in range(len(w1)):
@@ -154,10 +155,11 @@ def channel_gates(pooled: Array, weights: Weights, hidden: Array, m_c: Array, sl
                 hidden[n, i, j] = 0 if z <= 0 else z
     for c in range(C):
         for n in range(N):
-            z = zero(w2)
+            z_avg = z_max = zero(w2)
             for j in range(len(w1)):
-                z += w2[c, j] * (hidden[n, 0, j] + hidden[n, 1, j])
-            m_c[n, c] = z + 2 * b2[c]
+                z_avg += w2[c, j] * hidden[n, 0, j]
+                z_max += w2[c, j] * hidden[n, 1, j]
+            m_c[n, c] = z_avg + z_max + 2 * b2[c]
     for n in range(N):
         sigmoid(m_c[n], slope_c[n])
 
@@ -190,11 +192,10 @@ def pool_over_channels(f: Array, m_c: Array, pooled: Array) -> None:
 
 
 @compiled
-def pad(pooled: Array, H: int, W: int, k: int, padded: Array) -> None:
-    """Both maps with room around them for the window, k // 2 pixels on every side, in rows of W + k - 1 entries."""
+def pad(x: Array, H: int, W: int, k: int, padded: Array) -> None:
+    """A map with room around it for the window, k // 2 pixels on every side: rows of W + k - 1 entries."""
     row = W + k - 1
-    for i in range(2):
-        copy_rows(pooled[i], W, padded[i, k // 2 * row + k // 2 :], row, H, W)
+    copy_rows(x, W, padded[k // 2 * (row + 1) :], row, H, W)
 
 
 @compiled
@@ -242,8 +243,8 @@ def backward(
     H, k = P // W, weights.kernel.shape[1]
     row = W + k - 1
     padded = np.zeros((2, (H + k - 1) * row), f.dtype)
-    d_padded = np.empty((2, (H + k - 1) * row), f.dtype)
-    d_z_s = np.zeros((H - 1) * row + W, f.dtype)
+    d_z_s = np.zeros((H + k - 1) * row, f.dtype)
+    d_x = np.empty((2, (H - 1) * row + W), f.dtype)
     d_m_s = np.empty(P, f.dtype)
     d_m_c = np.empty((N, C), f.dtype)
     d_pooled_c = np.empty((N, 2, C), f.dtype)
@@ -257,10 +258,12 @@ def backward(
             m_c, m_s, max_s, a, b = kept.m_c[n], kept.m_s[n], kept.pooled_s[n, 1], d_pooled_s[n, 0], d_pooled_s[n, 1]
             gates_backward(f[n], d_f2[n], m_c, m_s, max_s, d_m_c[n], d_m_s, winner_s[n])
             gradients.d_bias[n] = sigmoid_backward(d_m_s, kept.slope_s[n])
-            copy_rows(d_m_s, W, d_z_s, row, H, W)
-            pad(kept.pooled_s[n], H, W, k, padded)
-            convolve_backward(padded, weights.kernel, row, d_z_s, d_padded, gradients.d_kernel[n])
-            unpad(d_padded, H, W, k, d_pooled_s[n])
+            pad(d_m_s, H, W, k, d_z_s)
+            for i in range(2):
+                pad(kept.pooled_s[n, i], H, W, k, padded[i])
+            convolve_backward(padded, weights.kernel, row, d_z_s, d_x, gradients.d_kernel[n])
+            for i in range(2):
+                copy_rows(d_x[i], row, d_pooled_s[n, i], W, H, W)
             average_backward(f[n], a, kept.pooled_c[n, 1], d_m_c[n], winner_c[n])
             if split:
                 share_among_ties(f[n], m_c, max_s, b)
@@ -310,28 +313,27 @@ def sigmoid_backward(d_m: Array, slope: Array) -> float:
 
 
 @compiled
-def convolve_backward(padded: Array, kernel: Array, row: int, d_z: Array, d_padded: Array, d_kernel: Array) -> None:
-    """(10): dK[i,u,v] = Σ_q dz[q] x_i[q + u·row + v], dx_i[q + u·row + v] += K[i,u,v] dz[q]; dz is 0 between rows."""
-    d_padded[:] = 0
+def convolve_backward(padded: Array, kernel: Array, row: int, d_z: Array, d_x: Array, d_kernel: Array) -> None:
+    """(10): dK[i,u,v] = Σ_q dz[q] x_i[q + u·row + v], and dx_i is dz convolved with K_i flipped in both directions.
+
+    d_z: laid out like one map of `padded`, zeros around and between its rows; d_x: (2, ...), each like z in `convolve`.
+    """
+    d_x[:] = 0
     k = kernel.shape[1]
-    for i in range(2):
-        for u in range(k):
-            for v in range(k):
-                x, d_x, weight = padded[i, u * row + v :], d_padded[i, u * row + v :], kernel[i, u, v]
-                total = zero(d_z)
-                for q in range(d_z.size):
-                    total += d_z[q] * x[q]
-                for q in range(d_z.size):
-                    d_x[q] += weight * d_z[q]
-                d_kernel[i, u, v] = total
-
-
-@compiled
-def unpad(padded: Array, H: int, W: int, k: int, pooled: Array) -> None:
-    """What `pad` laid out, without the room around it."""
-    row = W + k - 1
-    for i in range(2):
-        copy_rows(padded[i, k // 2 * row + k // 2 :], row, pooled[i], W, H, W)
+    inside = d_z[k // 2 * (row + 1) :]
+    for u in range(k):
+        for v in range(k):
+            avg_s, max_s = padded[0, u * row + v :], padded[1, u * row + v :]
+            d_k_avg = d_k_max = zero(d_z)
+            for q in range(d_x.shape[1]):
+                d_k_avg += inside[q] * avg_s[q]
+                d_k_max += inside[q] * max_s[q]
+            d_kernel[0, u, v], d_kernel[1, u, v] = d_k_avg, d_k_max
+            d_avg_s, d_max_s, around = d_x[0], d_x[1], d_z[u * row + v :]
+            k_avg, k_max = kernel[0, k - 1 - u, k - 1 - v], kernel[1, k - 1 - u, k - 1 - v]
+            for q in range(d_x.shape[1]):
+                d_avg_s[q] += k_avg * around[q]
+                d_max_s[q] += k_max * around[q]
 
 
 @compiled
@@ -422,8 +424,9 @@ def ties_to_gates(f: Array, m_c: Array, max_s: Array, b: Array, d_m_c: Array) ->
     C, P = f.shape
     for c in range(C):
         for p in range(P):
-            if not m_c[c] * f[c, p] < max_s[p]:
-                d_m_c[c] += b[p] * f[c, p]
+            share = b[p] * (not m_c[c] * f[c, p] < max_s[p])
+            if share != 0:
+                d_m_c[c] += share * f[c, p]
 
 
 @compiled
@@ -433,9 +436,7 @@ def ties_to_features(f: Array, m_c: Array, max_s: Array, b: Array, max_c: Array,
     for c in range(C):
         ties = 0
         for p in range(P):
-            if not m_c[c] * f[c, p] < max_s[p]:
-                d_f[c, p] += m_c[c] * b[p]
             ties += not f[c, p] < max_c[c]
         for p in range(P):
-            if not f[c, p] < max_c[c]:
-                d_f[c, p] += d_max_c[c] / ties
+            d_f[c, p] += m_c[c] * b[p] * (not m_c[c] * f[c, p] < max_s[p])
+            d_f[c, p] += d_max_c[c] / ties * (not f[c, p] < max_c[c])
