@@ -5,16 +5,17 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn test notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
+.PHONY: help learn train test test-jax notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-learn: $(VENV)/for-learning ## Open the notebooks in JupyterLab; with HEADLESS=1 execute them all instead
-ifdef HEADLESS
+learn: $(VENV)/for-learning ## Open my-course/, your copy of the course, in JupyterLab; with HEADLESS=1 execute the course instead
+ifneq ($(filter-out 0,$(HEADLESS)),)
 	$(BIN)/python notebooks/build.py run --dry-run
 else
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+	$(BIN)/python -m cbam_np.course.desk
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/my-course/00_start_here.ipynb
 endif
 
 test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with coverage
@@ -24,11 +25,17 @@ test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with 
 	$(BIN)/python notebooks/build.py check --quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov
 
+test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m jax
+
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
 	$(BIN)/python notebooks/build.py run
 
 notebooks-check: $(VENV)/for-learning ## Execute the notebooks and compare with the outputs that are stored
 	$(BIN)/python notebooks/build.py check
+
+train: $(VENV)/for-training ## Train a small network with CBAM, and draw where it looks, in cbam-np-results/train
+	$(BIN)/cbam-np train
 
 check: $(VENV)/for-learning ## Check every gradient and print the table
 	$(BIN)/cbam-np check
@@ -53,6 +60,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py speed
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
@@ -69,9 +77,17 @@ $(VENV)/for-learning: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[notebooks]"
 	@touch $@
 
+$(VENV)/for-training: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[train]"
+	@touch $@
+
 $(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[test]"
 	@touch $@ $(VENV)/for-learning
+
+$(VENV)/for-jax: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e ".[test,jax]"
+	@touch $@ $(VENV)/for-testing $(VENV)/for-learning
 
 $(VENV)/for-docs: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[docs]"

@@ -6,7 +6,7 @@ from cbam_np.attention.channel import channel_attention, channel_map
 from cbam_np.attention.spatial import spatial_attention, spatial_map
 from cbam_np.checking.thorough import gradcheck
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CBAM",

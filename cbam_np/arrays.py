@@ -1,12 +1,12 @@
-"""Which array library an array belongs to, moving arrays between libraries, and the few functions that no library has.
+"""Which library an array belongs to, moving arrays between libraries, and a few functions that no library has.
 
-Nothing in this package has a "current backend". An operation looks at the array it is given,
+This package has no "current backend". An operation looks at the array it is given,
 
     xp = array_namespace(f)
 
 and computes with the functions of that library: NumPy in, NumPy out; CuPy in, CuPy out. The adapter
 behind it is array-api-compat, so PyTorch tensors, JAX arrays and array-api-strict work as well.
-Arrays move between libraries through one pair of functions only, `asarray` and `to_numpy`.
+Only `asarray` and `to_numpy` move arrays between libraries.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ Backward: TypeAlias = Callable[[Array], Any]  # upstream gradient -> gradients o
 
 
 def library_name(x: Array) -> str:
-    """The name by which people know the library of `x`: "numpy", "cupy", "torch", ..."""
+    """The usual name of the library of `x`: "numpy", "cupy", "torch", ..."""
     return compat.array_namespace(x).__name__.removeprefix("array_api_compat.").split(".")[0]
 
 
 def dtype_name(x: Array) -> str:
-    """The dtype of `x` by the name that all libraries share: "float32", where PyTorch prints "torch.float32"."""
+    """The name of the dtype of `x`, the same in all libraries: "float32", where PyTorch prints "torch.float32"."""
     return str(x.dtype).rsplit(".", maxsplit=1)[-1]
 
 
@@ -40,13 +40,13 @@ def describe(x: Array) -> str:
 
 
 def real(x: Array) -> Array:
-    """The real part; `x` itself if it is real. Comparisons go through it: complex numbers have no order."""
+    """The real part; `x` itself if it is real. Compare real parts only: complex numbers have no order."""
     xp = compat.array_namespace(x)
     return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x
 
 
 def accumulator(x: Array) -> Any:
-    """The dtype to add up entries of `x` in: its own, but float32 for the 16-bit floats.
+    """The dtype in which to add up entries of `x`: its own, but float32 for the 16-bit floats.
 
     NumPy's float16 sum of 4096 ones along the first axis stalls at 2048.
     """
@@ -60,6 +60,18 @@ def total(x: Array, axis: int | tuple[int, ...], keepdims: bool = False) -> Arra
     return xp.astype(xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims), x.dtype, copy=False)
 
 
+def total_of_products(a: Array, b: Array, axis: tuple[int, ...]) -> Array:
+    """Σ of a·b along `axis`, which is kept with length 1; added up as in `total`.
+
+    NumPy's einsum adds up the products without storing them first: a pass over memory and an array less.
+    """
+    if compat.is_numpy_array(a) and accumulator(a) == a.dtype:
+        letters = list(range(a.ndim))
+        summed = np.einsum(a, letters, b, letters, [i for i in letters if i not in axis])
+        return np.expand_dims(summed, axis)
+    return total(a * b, axis=axis, keepdims=True)
+
+
 def mean(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
     """Σ of `x` along `axis`, divided by the number of entries; added up as in `total`."""
     xp = compat.array_namespace(x)
@@ -70,8 +82,8 @@ def mean(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
 def put_along_axis(values: Array, index: Array, size: int, axis: int) -> Array:
     """Zeros of length `size` along `axis`, with `values` at `index`; both have length 1 along `axis`.
 
-    The adjoint of `take_along_axis`. NumPy and CuPy write into fresh zeros. The array-API standard has no
-    such function and arrays that cannot be written to; there a comparison gives the same, three to six times slower.
+    The adjoint of `take_along_axis`. NumPy and CuPy write into new zeros. The array-API standard has no such function,
+    and some libraries have arrays that can't be written to. There a comparison gives the same result, more slowly.
     """
     xp = compat.array_namespace(values)
     if compat.is_numpy_array(values) or compat.is_cupy_array(values):
@@ -87,16 +99,16 @@ def put_along_axis(values: Array, index: Array, size: int, axis: int) -> Array:
 def usable_cupy() -> ModuleType:
     """The module `cupy`, if this machine can compute with it.
 
-    `import cupy` succeeds without a GPU, so the import alone proves nothing. Raises RuntimeError that
-    says which of three things is missing, and what to do: CuPy itself, a driver with a device, or
-    the CUDA libraries that CuPy loads on first use. Once it has worked it is not tried again: trying waits for the GPU.
+    `import cupy` succeeds without a GPU, so the import alone proves nothing. Raises a RuntimeError that says which of
+    three things is missing, and what to do: CuPy itself, a driver with a device, or the CUDA libraries that CuPy loads
+    on first use. Once it has worked, this isn't tried again, because trying waits for the GPU.
     """
     try:
         return _tried(import_module("cupy"))
     except ImportError as error:
         raise RuntimeError(
             "CuPy is not installed. Install the wheel for your CUDA version: "
-            'pip install "cbam-np[cupy13x]" (CUDA 13) or pip install "cbam-np[cupy12x]" (CUDA 12)'
+            "pip install cupy-cuda13x (CUDA 13) or pip install cupy-cuda12x (CUDA 12)"
         ) from error
 
 
@@ -126,8 +138,8 @@ def _tried(cupy: ModuleType) -> ModuleType:
 def array_library(library: str | ModuleType) -> Any:
     """The array-API namespace for "numpy", "cupy", "torch", ..., or for a module such as `cupy`.
 
-    Raises RuntimeError if CuPy is asked for and cannot be used (see `usable_cupy`), ValueError if
-    the name is no array library that is installed here.
+    Raises RuntimeError if you ask for CuPy and it can't be used (see `usable_cupy`), ValueError if no array library of
+    that name is installed.
     """
     name = getattr(library, "__name__", str(library)).removeprefix("array_api_compat.")
     if name == "cupy":
@@ -143,15 +155,15 @@ def array_library(library: str | ModuleType) -> Any:
 
 
 def asarray(x: Array, library: str | ModuleType) -> Array:
-    """`x` as an array of `library`, same shape and dtype; a copy, unless it is one already."""
+    """`x` as an array of `library`, with the same shape and dtype: `x` itself if it is one already, or else a copy."""
     xp = array_library(library)
     if compat.is_array_api_obj(x) and compat.array_namespace(x) is xp:
         return x
-    return xp.asarray(to_numpy(x).copy())  # torch takes no reversed and no read-only view
+    return xp.asarray(to_numpy(x).copy())  # torch refuses reversed and read-only views
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` as a NumPy array, same shape and dtype. From a GPU this copies, and waits for the device."""
+    """`x` as a NumPy array, with the same shape and dtype. From a GPU this copies, and waits for the device."""
     if compat.is_cupy_array(x):
         return x.get()
     if compat.is_torch_array(x):

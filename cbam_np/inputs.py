@@ -1,12 +1,12 @@
-"""What an operation asks of its inputs, and the door where it asks: once for each call from outside.
+"""The checks of inputs, and the door where they are made: once for each call from outside.
 
     @checked(_gate_inputs)
     def gate(m, f): ...
 
-A call of `gate` first calls `_gate_inputs(m, f)`, which raises an error that names the argument, says what was expected
-and what it got. The backward that comes out asks the same of `d_out`. Operations that are called *by* an
-operation get arrays that are right by construction, so nobody asks there again: the block asks twice, once forward and
-once backward, not once for each of its parts.
+A call of `gate` first calls `_gate_inputs(m, f)`, which raises an error that names the argument and says what was
+expected and what it got. The backward that `gate` returns checks its `d_out` in the same way. An operation that is
+called *by* another operation gets arrays that are right by construction, so they aren't checked again: the block checks
+twice, once forward and once backward, not once for each of its parts.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ import numpy as np
 
 from cbam_np.arrays import Array, Backward, Params, describe, dtype_name, library_name
 
-Ties: TypeAlias = Literal["first", "split"]  # which entry gets the gradient where a maximum is attained more than once
+Ties: TypeAlias = Literal["first", "split"]  # which entry gets the gradient where several tie for the maximum
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +39,7 @@ OPTIONAL = ("channel.b1", "channel.b2", "spatial.bias")
 def checked(
     check: Callable[P, None],
 ) -> Callable[[Callable[P, tuple[Array, Backward]]], Callable[P, tuple[Array, Backward]]]:
-    """A decorator for an operation: `check` sees its arguments first, and d_out is held against the output later."""
+    """A decorator for operations: `check` gets the arguments first, and d_out is compared with the output later."""
 
     def decorate(op: Callable[P, tuple[Array, Backward]]) -> Callable[P, tuple[Array, Backward]]:
         @wraps(op)
@@ -81,17 +81,16 @@ def _entered() -> Iterator[None]:
         _inside.reset(token)
 
 
-# What is asked
+# The checks
 
 
 def namespace(**arrays: Array) -> Any:
     """The array library that all `arrays` belong to, as an array-API namespace.
 
-    Arguments are passed by name so that an error can name them. Optional ones go through `given`.
+    Pass the arguments by name, so that an error can name them, and optional ones through `given`.
 
-    Raises TypeError if an argument is not a plain array of floating point (complex floating
-    point is allowed, the complex step needs it), or if two arguments differ in library, device or
-    dtype.
+    Raises TypeError if an argument is not a plain array of floating point (complex floating point is allowed, because
+    the complex step needs it), or if two arguments differ in library, device or dtype.
     """
     first_name, first = next(iter(arrays.items()))
     xp = check_array(first_name, first)
@@ -105,7 +104,7 @@ def namespace(**arrays: Array) -> Any:
 
 
 def given(**optional: Array | None) -> dict[str, Array]:
-    """The optional arguments that were not left out, that is, are not None."""
+    """The optional arguments that are there, that is, are not None."""
     return {name: x for name, x in optional.items() if x is not None}
 
 
@@ -120,8 +119,8 @@ def check_array(name: str, x: Array) -> Any:
             f"{name}: expected floating point, got {describe(x)}; cast it first: {_cast(name, x, 'float32')}"
         )
     if isinstance(x, np.ndarray):
-        if isinstance(x, np.matrix | np.ma.MaskedArray):  # their * and their axes mean something else
-            raise TypeError(f"{name}: expected a plain array, got numpy.{type(x).__name__}; take np.asarray({name})")
+        if isinstance(x, np.matrix | np.ma.MaskedArray):  # their * and their axes have other meanings
+            raise TypeError(f"{name}: expected a plain array, got numpy.{type(x).__name__}; use np.asarray({name})")
         if not x.dtype.isnative:
             raise TypeError(
                 f"{name}: expected this machine's byte order, got dtype {x.dtype.str!r}; "
@@ -144,9 +143,9 @@ def check_nchw(name: str, f: Array) -> None:
 
 
 def check_channels(name: str, f: Array, channels: int, because: str) -> None:
-    """Raise ValueError unless `f` (N, C, H, W) has that many channels; `because` says what asks for them."""
+    """Raise ValueError unless `f` (N, C, H, W) has that many channels; `because` says what needs them."""
     if f.shape[1] != channels:
-        last = f"; are the channels last? np.moveaxis({name}, -1, 1) makes (N, H, W, C) to (N, C, H, W)"
+        last = f"; are the channels last? np.moveaxis({name}, -1, 1) turns (N, H, W, C) into (N, C, H, W)"
         raise ValueError(
             f"{name}: expected {channels} channels, {because}, got {f.shape[1]}: (N, C, H, W) = {tuple(f.shape)}"
             + (last if f.shape[3] == channels else "")
@@ -160,7 +159,7 @@ def check_shape(name: str, x: Array, expected: tuple[int, ...]) -> None:
 
 
 def check_integer(name: str, value: Any, least: int) -> None:
-    """Raise ValueError unless `value` is an integer of at least `least`: Python's or NumPy's, but no bool."""
+    """Raise ValueError unless `value` is an integer, Python's or NumPy's but not a bool, and at least `least`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
 
@@ -172,7 +171,7 @@ def check_ties(ties: Any) -> None:
 
 
 def check_maps(maps: Any) -> None:
-    """Raise TypeError unless `maps` is a dict that can be filled, or None."""
+    """Raise TypeError unless `maps` is None or a dict to store maps in."""
     if not (maps is None or isinstance(maps, dict)):
         raise TypeError(f"maps: expected a dict to store the maps in, or None, got {type(maps).__name__}")
 
@@ -180,15 +179,15 @@ def check_maps(maps: Any) -> None:
 def check_params(params: Any, needed: tuple[str, ...]) -> Params:
     """The entries of `params` with the keys `needed`, without those that are None.
 
-    Raises TypeError if `params` is no dict, ValueError if a key that isn't optional is missing, or if there is one
-    that no part of the block has.
+    Raises TypeError if `params` isn't a dict, ValueError if a key that isn't optional is missing or if no part of the
+    block has a parameter of that name.
     """
     if not isinstance(params, dict):
         raise TypeError(f"params: expected a dict of arrays, got {type(params).__name__}")
     for key in params:
         if key not in CHANNEL + SPATIAL:
             near = get_close_matches(str(key), CHANNEL + SPATIAL, n=1, cutoff=0.5)
-            advice = f"; do you mean {near[0]!r}?" if near else ""
+            advice = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"params: expected keys among {[*CHANNEL, *SPATIAL]}, got {key!r}{advice}")
     for key in needed:
         if key not in OPTIONAL and params.get(key) is None:
@@ -199,7 +198,7 @@ def check_params(params: Any, needed: tuple[str, ...]) -> Params:
 def check_gradient(d_out: Array, out: Array, shape: tuple[int, ...] | None = None) -> None:
     """Raise TypeError or ValueError unless `d_out` can be the gradient with respect to `out`.
 
-    shape: of the output, if `out` only stands for its library, dtype and device.
+    shape: the shape of the output, if `out` only shows its library, dtype and device.
     """
     xp = check_array("d_out", d_out)
     if not _alike(xp, d_out, compat.array_namespace(out), out):
@@ -215,7 +214,7 @@ def _alike(xp: Any, x: Array, library: Any, y: Array) -> bool:
 
 
 def _remedy(name: str, x: Array, like: Array) -> str:
-    """How to make `x` an array like `like`."""
+    """How to turn `x` into an array like `like`."""
     if library_name(x) != library_name(like):
         return f'move one of them: cbam_np.asarray({name}, "{library_name(like)}"), or block.to("{library_name(x)}")'
     if x.dtype != like.dtype:

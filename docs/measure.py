@@ -1,4 +1,4 @@
-"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite` or `speed`.
+"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite`, `speed`, `scaling`.
 
 Each run writes one file in docs/_generated, with the date and the machine. The pages read these files; no figure is
 typed by hand.
@@ -34,15 +34,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: version(package) for package in ("numpy", "torch")},
     }
-
-
-def tolerances() -> dict[str, float]:
-    """Relative errors up to which a gradient passes."""
-    from cbam_np.checking.comparison import TOLERANCES
-    from cbam_np.commands.check import TORCH_TOLERANCE
-
-    methods = {method: relative for method, (relative, _) in TOLERANCES.items()}
-    return methods | {f"torch {dtype}": tolerance for dtype, tolerance in TORCH_TOLERANCE.items()}
 
 
 def gradients() -> list[dict[str, Any]]:
@@ -86,32 +77,43 @@ def suite() -> dict[str, str]:
     return {"summary": closing[-1], "coverage": total[1]}
 
 
-def speed(rounds: int) -> list[dict[str, Any]]:
+def speed(rounds: int, runs: int) -> dict[str, Any]:
     """The timings of `cbam-np bench`."""
-    import torch
-    from threadpoolctl import threadpool_limits
+    from rich.console import Console
 
-    from cbam_np.commands.bench import measure
-    from cbam_np.commands.timing import SIZES
+    from cbam_np.commands.bench import compare
 
-    torch.set_num_threads(1)
-    with threadpool_limits(limits=1):
-        return [asdict(measure(size, rounds, seed=0)) for size in SIZES]
+    return compare(Console(), rounds, runs, seed=0)
+
+
+def scaling(rounds: int, runs: int) -> dict[str, Any]:
+    """A step of training by one process and by two, and its picture."""
+    from scaling import draw, measured
+
+    found = measured(rounds, runs)
+    for name in ("light", "dark"):
+        draw(found, dark=name == "dark").savefig(ROOT / "docs" / "images" / f"scaling_{name}.png")
+    return found
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("proof", "suite", "speed"))
-    parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size (default %(default)s)")
+    parser.add_argument("what", choices=("proof", "suite", "speed", "scaling"))
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size and run (default %(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="runs over all sizes (default %(default)s)")
     options = parser.parse_args()
     found: dict[str, Any] = {"machine": machine()}
     if options.what == "proof":
-        found |= {"tolerances": tolerances(), "gradients": gradients(), "mutants": mutants()}
+        from cbam_np.commands.check import limits
+
+        found |= {"tolerances": limits(), "gradients": gradients(), "mutants": mutants()}
     elif options.what == "suite":
         found |= suite()
+    elif options.what == "scaling":
+        found |= scaling(options.rounds, options.runs)
     else:
-        found |= {"rounds": options.rounds, "timings": speed(options.rounds)}
+        found |= speed(options.rounds, options.runs)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{options.what}.json"
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -7,15 +7,19 @@ what stands between `### BEGIN SOLUTION` and `### END SOLUTION` is replaced by a
 
     python notebooks/build.py run              execute all, two at a time, and write the .ipynb files
     python notebooks/build.py check            execute all and compare with the .ipynb files
-    python notebooks/build.py check --quick    compare the sources only, execute nothing
+    python notebooks/build.py check --quick    execute nothing, compare the texts with what the files were made from
 
 What `run` writes depends on nothing but the text and its outputs: two runs give the same bytes.
+
+What somebody wrote into an .ipynb file is never lost (`make learn` opens a copy to write in, but a file invites writing).
+`run` refuses to write over it, `run --overwrite` keeps the file as it was. `check --quick`, a part of `make test`, names
+it and goes on; it does not look at outputs. `check` is strict about everything.
 """
 
 import argparse
 import asyncio
 import base64
-import hashlib
+import copy
 import json
 import os
 import re
@@ -38,6 +42,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cbam_np.course import desk
 
 HERE = Path(__file__).parent
 METADATA = {
@@ -95,7 +101,7 @@ def read_text(path: Path, solved: bool = False) -> NotebookNode:
             cell.source = SOLUTION.sub(lambda m: m[2].rstrip("\n") if solved else m.expand(STUB), cell.source)
         elif solved:
             cell.source = RELATIVE_LINK.sub("../", cell.source)
-        digest = hashlib.sha256(f"{cell.cell_type} {cell.source}".encode()).hexdigest()[:8]
+        digest = desk.digest(cell)
         seen[digest] += 1
         for key in ("cell_marker", "lines_to_next_cell"):  # how the text is laid out, not what it says
             cell.metadata.pop(key, None)
@@ -192,11 +198,6 @@ def without_text(png: bytes) -> bytes:
     return b"".join(kept)
 
 
-def to_json(notebook: NotebookNode) -> str:
-    """The content of the .ipynb file."""
-    return nbformat.writes(notebook).rstrip("\n") + "\n"
-
-
 # --- comparing ----------------------------------------------------------------------------------------------------
 
 
@@ -231,9 +232,23 @@ def diff(stored: list[str], got: list[str], came_from: str) -> list[str]:
     return list(unified_diff(stored, got, "stored", came_from, n=1, lineterm=""))
 
 
-def source_problems(stored: NotebookNode, text: NotebookNode) -> Iterator[str]:
-    """What is wrong with a stored notebook without executing anything; nothing if all is well."""
-    yield from diff(source_lines(stored), source_lines(text), "text")
+def as_made(stored: NotebookNode, text: NotebookNode) -> NotebookNode:
+    """`stored` as `run` left it: without what somebody wrote into it since, and without what Jupyter adds when it saves.
+
+    The id of a cell tells, see `cbam_np.course.desk`.
+    """
+    origins = {cell.id: cell for cell in text.cells}
+    ours = {"mystnb", "tags"}.union(*(cell.metadata for cell in text.cells))
+    made = copy.deepcopy(stored)
+    for cell in made.cells:
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key in ours}
+    shipped = [cell if desk.as_shipped(cell) else origins.get(cell.get("id")) for cell in made.cells]
+    made.cells = [cell for cell in shipped if cell]  # without those that somebody added
+    return made
+
+
+def stored_problems(stored: NotebookNode) -> Iterator[str]:
+    """What `run` doesn't leave in a notebook; nothing if all is well."""
     if not any(cell.get("outputs") for cell in stored.cells):
         yield "no cell has an output"
     for number, cell in enumerate(stored.cells, 1):
@@ -256,28 +271,65 @@ def output_problems(stored: NotebookNode, got: NotebookNode) -> Iterator[str]:
 # --- the two verbs ------------------------------------------------------------------------------------------------
 
 
-def run(chosen: list[Version], dry: bool) -> int:
-    """Execute, and write the result unless `dry`. Returns the number of notebooks that failed."""
-    failed = 0
+def written_into(version: Version) -> str:
+    """What somebody wrote into the stored notebook and what is not in the text, in words; empty if nothing."""
+    try:
+        cells = desk.written(desk.read(version.stored), read_text(version.path, version.solved))
+    except FileNotFoundError:
+        return ""
+    except desk.UnreadableNotebookError as error:
+        return str(error)
+    first = next((cell.source.strip().partition("\n")[0] for cell in cells), "")
+    return f"{version.name}: somebody wrote in {len(cells)} of its cells, the first is: {first}" if cells else ""
+
+
+def run(chosen: list[Version], dry: bool, overwrite: bool) -> int:
+    """Execute, and write the result unless `dry`. Returns the number of notebooks that failed.
+
+    Where somebody wrote into a notebook, nothing is executed unless it is to `overwrite`, and then the file is kept.
+    """
+    refused = [version for version in chosen if written_into(version)]
+    if refused and not dry and not overwrite:
+        print(*map(written_into, refused), sep="\n", file=sys.stderr)
+        print(
+            "Nothing has been executed, and nothing is lost. If it belongs to the course, copy it to the text. If it is yours,",
+            f"`make learn` brings it to {desk.DESK.name}/. After that, write the notebooks anew with",
+            "    python notebooks/build.py run --overwrite",
+            f"which also keeps these files as they are, in {desk.DESK.name}/{desk.EARLIER}/.",
+            sep="\n",
+            file=sys.stderr,
+        )
+        return len(refused)
+    failed = []
     for version, got in zip(chosen, asyncio.run(execute_all(chosen)), strict=True):
         if isinstance(got, NotebookError):
-            failed += 1
+            failed.append(version.name)
             print(got, file=sys.stderr)
         elif not dry:
-            version.stored.parent.mkdir(exist_ok=True)
-            version.stored.write_text(to_json(got), encoding="utf-8", newline="\n")
-    return failed
+            if written_into(version):  # also if it was saved while the notebooks were executed
+                kept = desk.keep(version.stored, version.name, version.path.resolve().parents[1] / desk.DESK.name)
+                print(f"{version.name}: as it was before: {kept}")
+            desk.write(version.stored, desk.to_json(got).encode())
+    if failed:
+        print(f"{len(failed)} of {len(chosen)} notebooks failed: {', '.join(failed)}")
+    else:
+        print(f"All {len(chosen)} notebooks ran to the end{', nothing was written' if dry else ' and are stored'}.")
+    return len(failed)
 
 
 def check(chosen: list[Version], quick: bool) -> int:
     """Compare with what is stored. Returns the number of notebooks where something is wrong."""
     executed = [] if quick else asyncio.run(execute_all(chosen))
-    failed = 0
+    failed, written = 0, []
     for version, got in zip_longest(chosen, executed):
         problems = list(problems_of(version, got))
         failed += bool(problems)
+        written += [note for note in [written_into(version)] if note]
         print(f"{version.name}: {'differs' if problems else 'ok'}", *problems, sep="\n  ")
+    if written:
+        print(*written, "It is safe there, but `make learn` opens a copy of the course to write in.", sep="\n")
     if failed:
+        print(f"{failed} of {len(chosen)} notebooks differ.")
         print("If the text is right, write the outputs anew: python notebooks/build.py run")
     return failed
 
@@ -285,15 +337,23 @@ def check(chosen: list[Version], quick: bool) -> int:
 def problems_of(version: Version, got: NotebookNode | NotebookError | None) -> Iterator[str]:
     """All that is wrong with the stored notebook; `got` is the executed one, None if it was not."""
     try:
-        stored = nbformat.read(version.stored, as_version=4)
+        stored = desk.read(version.stored)
     except FileNotFoundError:
         yield "there is no .ipynb file"
         return
+    except desk.UnreadableNotebookError as error:
+        yield str(error)
+        return
     text = read_text(version.path, version.solved)
-    yield from source_problems(stored, text)
+    if got is None:
+        yield from diff(source_lines(as_made(stored, text)), source_lines(text), "text")
+        return
+    differences = diff(source_lines(stored), source_lines(text), "text")
+    yield from differences
+    yield from stored_problems(stored)
     if isinstance(got, NotebookError):
         yield from str(got).split("\n")
-    elif got is not None and source_lines(stored) == source_lines(text):
+    elif not differences:
         yield from output_problems(stored, got)
 
 
@@ -303,8 +363,11 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run_parser = verbs.add_parser("run", help="execute, and write the .ipynb files")
     run_parser.add_argument("--dry-run", action="store_true", help="execute, write nothing")
+    run_parser.add_argument(
+        "--overwrite", action="store_true", help="also write over notebooks that somebody wrote in, and keep a copy"
+    )
     check_parser = verbs.add_parser("check", help="execute, and compare with the .ipynb files")
-    check_parser.add_argument("--quick", action="store_true", help="execute nothing, compare the sources only")
+    check_parser.add_argument("--quick", action="store_true", help="execute nothing, compare the texts only")
     for verb in (run_parser, check_parser):
         verb.add_argument(
             "names", metavar="NAME", nargs="*", help="a notebook's text, such as 01_the_block.py; all if none"
@@ -316,7 +379,7 @@ def main(argv: list[str] | None = None) -> int:
     if missing or not paths:
         parser.error(f"no such notebook: {', '.join(missing) or HERE / 'NN_name.py'}")
     chosen = [version for path in paths for version in versions(path)]
-    failed = run(chosen, args.dry_run) if args.verb == "run" else check(chosen, args.quick)
+    failed = run(chosen, args.dry_run, args.overwrite) if args.verb == "run" else check(chosen, args.quick)
     return 1 if failed else 0
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from inspect import signature
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -55,15 +56,25 @@ def opened(name: str) -> Iterator[Backend]:
 
         yield Backend(name, "torch", torch.tensor)
     elif name == "jax":
-        import jax  # type: ignore[import-not-found,unused-ignore]
-
-        jax.config.update("jax_enable_x64", True)
-        yield Backend(name, "jax", jax.numpy.asarray)
+        with jax_in(64) as jax:
+            yield Backend(name, "jax", jax.numpy.asarray)
     elif name == "cupy-standin":
         with cupy_standin.installed() as standin:
             yield Backend(name, "cupy", standin.asarray)
     else:
         yield Backend(name, "cupy", usable_cupy().asarray)
+
+
+@contextmanager
+def jax_in(bits: int) -> Iterator[Any]:
+    """JAX with float64 (64) or without (32, which it is unless told otherwise), for the length of a `with`."""
+    jax: Any = import_module("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", bits == 64)
+    try:
+        yield jax
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 @cache
@@ -130,7 +141,7 @@ def run(case: Case, array: Callable[[np.ndarray], Any], package: Any = cb) -> tu
 def compare(case: Case, backend: Backend, package: Any = cb) -> None:
     """Raise AssertionError unless a case gives the same on `backend` as the real package gives on NumPy.
 
-    Same numbers (bit for bit where NumPy does the arithmetic), and every result in the library, on the device and
+    Same numbers (on NumPy bit for bit), and every result in the library, on the device and
     of the dtype of the inputs.
     """
     _, expected = run(case, np.array)
@@ -144,6 +155,6 @@ def compare(case: Case, backend: Backend, package: Any = cb) -> None:
         assert compat.device(leaf) == compat.device(home), place
         host = backend.host(leaf)
         assert (host.dtype, host.shape) == (reference.dtype, reference.shape), place
-        tolerance = 0 if backend.name in ("numpy", "cupy-standin") else 1e-12 * np.abs(reference).max()
+        tolerance = {"numpy": 0.0, "cupy-standin": 1e-14}.get(backend.name, 1e-12) * np.abs(reference).max()
         error = np.abs(host - reference).max()
         assert error <= tolerance, f"{place}: differs from NumPy by {error:.1e}"

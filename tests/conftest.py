@@ -25,7 +25,7 @@ def skip_without_cupy() -> None:
 
 
 def libraries(config: pytest.Config) -> list[str]:
-    """Those that this run takes in: JAX compiles every operation, which takes minutes, so it has to be asked for."""
+    """Those that this run takes in: JAX is an extra that nothing else needs, so it has to be asked for."""
     marks: str = config.getoption("markexpr")
     jax = ["jax"] if ("jax" in marks and "not jax" not in marks) or "jax" in required() else []
     cupy = ["cupy"] if why_not_cupy() is None else []

@@ -271,6 +271,30 @@ def test_with_the_kernel_zero_only_the_feature_path_of_spatial_attention_is_left
     np.testing.assert_allclose(d_f1, 0.5 * d_f2, rtol=1e-12)
 
 
+def test_a_block_that_pools_f_instead_of_f1_passes_the_gradient_check_and_differs_from_pytorch() -> None:
+    """A wrong formula with the right gradient of that formula: only somebody who knows the formula can object."""
+
+    def pools_f(f: np.ndarray, params: dict[str, np.ndarray]) -> Any:
+        f1, channel_backward = cb.channel_attention(f, params)
+        m_s, map_backward = cb.spatial_map(f, params)  # as (8) and (9) stand in the document
+        f2, gate_backward = ops.gate(m_s, f1)
+
+        def backward(d_f2: np.ndarray) -> Any:
+            d_m_s, d_f1 = gate_backward(d_f2)
+            d_f, channel_grads = channel_backward(d_f1)
+            d_f_map, spatial_grads = map_backward(d_m_s)
+            return d_f + d_f_map, channel_grads | spatial_grads
+
+        return f2, backward
+
+    rng = np.random.default_rng(11)
+    f, params = rng.normal(size=(2, 4, 5, 6)), random_params(4, rng)
+    assert cb.gradcheck(pools_f, f, params).ok
+    expected = in_pytorch.cbam(torch.tensor(f), {key: torch.tensor(w) for key, w in params.items()}).numpy()
+    assert deviation(pools_f(f, params)[0], expected) > 1e-2
+    assert deviation(cb.cbam(f, params)[0], expected) < 1e-12
+
+
 # Narrower floats
 
 
@@ -343,11 +367,11 @@ SUMS_IN_FLOAT16: dict[str, Callable[[], tuple[Any, int]]] = {
         4096,
     ),
     "conv2d, d_kernel over samples": lambda: (
-        ops.conv2d(half(4096, 1, 1, 1), half(1, 2, 1, 1)[:, :1])[1](half(4096, 1, 1, 1))[1],
+        ops.conv2d(half(4096, 1, 1, 1), half(3, 1, 1, 1))[1](half(4096, 3, 1, 1))[1],
         4096,
     ),
     "conv2d, d_bias": lambda: (
-        ops.conv2d(half(4096, 1, 1, 1), half(1, 1, 1, 1), half(1))[1](half(4096, 1, 1, 1))[2],
+        ops.conv2d(half(4096, 1, 1, 1), half(3, 1, 1, 1), half(3))[1](half(4096, 3, 1, 1))[2],
         4096,
     ),
     "col2im": lambda: (ops.col2im(half_columns(), (5, 5), 3, padding=1)[0][:, :, 1:-1, 1:-1], 2056),

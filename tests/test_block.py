@@ -1,7 +1,10 @@
 """The class CBAM: parameters, gradients and maps, seeds, moving between array libraries; and threads."""
 
+import copy
+import pickle
 import re
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -257,7 +260,7 @@ NO_CUBLAS = RuntimeError("libcublas.so.13: cannot open shared object file")
 UNUSABLE: dict[str, tuple[ModuleType | None, list[str]]] = {
     "not installed": (
         None,
-        ["CuPy is not installed", 'pip install "cbam-np[cupy13x]"', 'pip install "cbam-np[cupy12x]"'],
+        ["CuPy is not installed", "pip install cupy-cuda13x", "pip install cupy-cuda12x"],
     ),
     "no driver": (
         planted_cupy(NO_DRIVER, NO_CUBLAS),
@@ -320,3 +323,41 @@ def test_two_threads_between_the_halves_of_one_operation_do_not_meet() -> None:
         got = pool.submit(mine, d_out).result()
     for x, y in zip(got, expected, strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+# Copies
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda block: pickle.loads(pickle.dumps(block))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_a_block_that_has_run_can_be_copied_and_the_copy_says_that_it_has_not(duplicate: Callable[[Any], Any]) -> None:
+    rng = np.random.default_rng(0)
+    f, d_out = rng.normal(size=(2, 2, 4, 5, 6))
+    block = cb.CBAM(4, 2, dtype="float64", ties="split")
+    f2, d_f = block(f), block.backward(d_out)
+
+    other = duplicate(block)
+    with pytest.raises(RuntimeError, match=r"forward pass of this very block .* call block\(f\) first"):
+        other.backward(d_out)
+    np.testing.assert_array_equal(other(f), f2)
+    np.testing.assert_array_equal(other.backward(d_out), d_f)
+    assert other.ties == "split"
+    np.testing.assert_array_equal(block.backward(d_out), d_f)  # the original still has its own
+
+
+def test_parameters_that_are_where_they_should_be_are_shared_by_to() -> None:
+    block = cb.CBAM(4, 2)
+    moved = block.to("numpy")
+    assert moved is not block
+    assert all(moved.params[key] is value for key, value in block.params.items())
+    assert not any(np.shares_memory(cb.to_numpy(w), block.params[key]) for key, w in block.to("torch").params.items())
+
+
+def test_initial_weights_in_float64_have_all_their_digits() -> None:
+    wide, narrow = cb.CBAM(8, 2, dtype="float64", seed=3).params, cb.CBAM(8, 2, dtype="float32", seed=3).params
+    for key, w in wide.items():
+        np.testing.assert_array_equal(narrow[key], w.astype("float32"))
+        assert (w != w.astype("float32")).any()

@@ -36,7 +36,9 @@ MODULES = (
     "reference.formulas",
     "checking.thorough",
     "reference.loops",
+    "reference.loops_nets",
     "pytorch",
+    "nets",
 )
 
 
@@ -89,8 +91,8 @@ def public_names() -> Iterator[str]:
 @pytest.mark.parametrize("name", list(public_names()))
 def test_every_public_name_is_in_the_reference_with_an_example(name: str) -> None:
     module, short = name.rsplit(".", 1)
-    named = re.compile(rf"auto(function|class):: {re.escape(name)}$", re.MULTILINE)
-    of_module = re.compile(rf"automodule:: {re.escape(module)}\n +:members:( .*\b{short}\b.*)?$", re.MULTILINE)
+    named = re.compile(rf"^\.\. auto(function|class):: {re.escape(name)}$", re.MULTILINE)
+    of_module = re.compile(rf"^\.\. automodule:: {re.escape(module)}\n +:members:( .*\b{short}\b.*)?$", re.MULTILINE)
     pages = [page for page in PAGES if named.search(text_of(page)) or of_module.search(text_of(page))]
     assert len(pages) == 1
     assert re.search(rf"\b{short}\b", examples(pages[0]))
@@ -111,6 +113,18 @@ def test_the_commands_that_a_page_names_exist() -> None:
         assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
 
 
+def test_the_readme_lists_every_chapter_in_order() -> None:
+    chapter = re.compile(r"^\d+\. \[.+\]\((notebooks/\d\d_\w+\.ipynb)\)$", flags=re.MULTILINE)
+    there = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+    assert chapter.findall(text_of(ROOT / "README.md")) == there
+
+
+def test_the_first_pages_say_that_no_gpu_has_run_it_until_one_has() -> None:
+    has_run = (ROOT / "docs" / "gpu-results.json").exists()
+    for page in (ROOT / "README.md", ROOT / "docs" / "index.md"):
+        assert ("no GPU has run it yet" in " ".join(text_of(page).split())) != has_run, page
+
+
 @pytest.mark.parametrize("name", ["proof", "suite", "speed"])
 def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     found = json.loads(text_of(ROOT / "docs" / "_generated" / f"{name}.json"))
@@ -118,11 +132,28 @@ def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     assert {"processor", "cores", "load", "python", "numpy", "torch"} < found["machine"].keys()
 
 
-def test_the_mutants_shown_are_those_of_the_tests() -> None:
+def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     from cbam_np.checking.mutants import MUTANTS
+    from cbam_np.reference.operations import OPERATIONS
 
-    shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))["mutants"]
-    assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown] == [(m.file, m.name) for m in MUTANTS]
+    shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))
+    assert [(row["operation"], row["formula"]) for row in shown["gradients"]] == [row[:3:2] for row in OPERATIONS]
+    assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown["mutants"]] == [
+        (m.file, m.name) for m in MUTANTS
+    ]
+
+
+def test_the_changelog_says_where_modules_are_now() -> None:
+    moves = re.findall(r"^ *\| `([\w.]+)` \| `([\w.]+)` \|$", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert len(moves) > 20
+    for was, now in moves:
+        assert now == f"{was}.module" or not module_file(was), was
+        assert module_file(now), now
+
+
+def module_file(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 # --- the build ------------------------------------------------------------------------------------------------------

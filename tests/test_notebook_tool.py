@@ -1,5 +1,6 @@
 """notebooks/build.py: what it writes is reproducible, and `check` notices every kind of difference."""
 
+import copy
 import importlib.util
 from io import BytesIO
 from pathlib import Path
@@ -72,7 +73,7 @@ def stored_by_hand(path: Path) -> Any:
 
 
 def save(notebook: Any, path: Path) -> None:
-    path.with_suffix(".ipynb").write_text(build.to_json(notebook), encoding="utf-8")
+    path.with_suffix(".ipynb").write_text(build.desk.to_json(notebook), encoding="utf-8")
 
 
 def test_two_runs_give_the_same_bytes_and_check_notices_a_changed_text_and_a_changed_picture(
@@ -124,16 +125,49 @@ def test_quick_check_accepts_what_run_leaves(tmp_path: Path, capsys: pytest.Capt
     [
         ("source", "+7 * 6"),
         ("metadata", '+--- code cell {"tags": ["other"]}'),
+        ("no metadata", '---- code cell {"tags": ["figure"]}'),
         ("kind", "+--- markdown cell {}"),
         ("nothing stored", "there is no .ipynb file"),
-        ("no output", "no cell has an output"),
-        ("not executed", "cell 3 has not been executed"),
-        ("error", "cell 3 holds an error: ValueError: no"),
+        ("broken", "a.ipynb can't be read as a notebook"),
+        ("answer in a file that is out of date", "+7 * 6"),
     ],
 )
 def test_quick_check_notices(tmp_path: Path, capsys: pytest.CaptureFixture[str], mistake: str, message: str) -> None:
     path = tmp_path / "a.py"
     notebook = stored_by_hand(path)
+    if mistake.startswith("answer"):
+        notebook.cells[1].source = "answer"
+    if mistake != "nothing stored":
+        save(notebook, path)
+    if mistake == "broken":
+        path.with_suffix(".ipynb").write_text("<<<<<<< mine", encoding="utf-8")
+    edits = {
+        "source": ("6 * 7", "7 * 6"),
+        "answer in a file that is out of date": ("6 * 7", "7 * 6"),
+        "metadata": ("figure", "other"),
+        "no metadata": (' tags=["figure"]', ""),
+        "kind": ("# %%\n6 * 7", '# %% [markdown]\n"""6 * 7"""'),
+    }
+    path.write_text(TEXT.replace(*edits.get(mistake, ("", ""))), encoding="utf-8")
+    assert build.main(["check", "--quick", str(path)]) == 1
+    assert message in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("no output", "no cell has an output"),
+        ("not executed", "cell 3 has not been executed"),
+        ("error", "cell 3 holds an error: ValueError: no"),
+        ("saved by Jupyter", '---- code cell {"scrolled": true, "tags": ["figure"]}'),
+        ("answer", "-answer"),
+        ("other output", "-something else"),
+    ],
+)
+def test_the_whole_check_is_strict_about_what_is_stored(tmp_path: Path, mistake: str, message: str) -> None:
+    path = tmp_path / "a.py"
+    executed = stored_by_hand(path)
+    notebook = copy.deepcopy(executed)
     if mistake == "no output":
         for cell in notebook.cells[1:]:
             cell.outputs = []
@@ -141,16 +175,137 @@ def test_quick_check_notices(tmp_path: Path, capsys: pytest.CaptureFixture[str],
         notebook.cells[2].execution_count = None
     elif mistake == "error":
         notebook.cells[2].outputs.append(nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]))
-    if mistake != "nothing stored":
-        save(notebook, path)
-    edits = {
-        "source": ("6 * 7", "7 * 6"),
-        "metadata": ("figure", "other"),
-        "kind": ("# %%\n6 * 7", '# %% [markdown]\n"""6 * 7"""'),
+    elif mistake == "saved by Jupyter":
+        notebook.cells[1].metadata["scrolled"] = True
+    elif mistake == "answer":
+        notebook.cells[2].source = "answer"
+    else:
+        notebook.cells[2].outputs[0].text = "something else\n"
+    save(executed, path)
+    assert list(build.problems_of(build.Version(path), executed)) == []
+    save(notebook, path)
+    assert message in build.problems_of(build.Version(path), executed)
+
+
+# --- what somebody writes into a stored notebook --------------------------------------------------------------------
+
+
+def saved_by_jupyter(path: Path, answer: str = "") -> bytes:
+    """The stored notebook opened, and saved without outputs or with the outputs of an answer that fails."""
+    notebook = stored_by_hand(path)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "cbam", "language": "python", "name": "cbam"},
+        "language_info": {"name": "python", "version": "3.11.2", "file_extension": ".py"},
     }
-    path.write_text(TEXT.replace(*edits.get(mistake, ("", ""))), encoding="utf-8")
-    assert build.main(["check", "--quick", str(path)]) == 1
-    assert message in capsys.readouterr().out
+    for cell in notebook.cells:
+        cell.metadata |= {"scrolled": True, "trusted": True, "jupyter": {"outputs_hidden": False}}
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    if answer:
+        notebook.cells[2].source, notebook.cells[2].execution_count = answer, 12
+        notebook.cells[2].outputs = [nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=[])]
+        notebook.cells[1] = nbformat.v4.new_markdown_cell(notebook.cells[1].source, id=notebook.cells[1].id)
+    notebook.cells.append(nbformat.v4.new_code_cell(""))  # Jupyter adds it after the last cell is run
+    save(notebook, path)
+    return path.with_suffix(".ipynb").read_bytes()
+
+
+def test_opening_and_saving_a_chapter_passes_the_quick_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_by_jupyter(tmp_path / "a.py")
+    assert build.main(["check", "--quick", str(tmp_path / "a.py")]) == 0
+    assert capsys.readouterr().out == "a: ok\n"
+
+
+def test_an_answer_passes_the_quick_check_which_names_it_and_advises_nothing_that_destroys_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_by_jupyter(tmp_path / "a.py", "answer = 42\nanswer")
+    assert build.main(["check", "--quick", str(tmp_path / "a.py")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("a: ok\na: somebody wrote in 2 of its cells, the first is: import sys\n")
+    assert "build.py run" not in printed
+
+
+@pytest.mark.parametrize("content", ["answer", "broken"])
+def test_run_does_not_write_over_an_answer_unless_told_to_and_then_keeps_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    path, stored = tmp_path / "notebooks" / "a.py", tmp_path / "notebooks" / "a.ipynb"
+    path.parent.mkdir()
+    saved_by_jupyter(path, "answer")
+    if content == "broken":
+        stored.write_text("{", encoding="utf-8")
+    saved = stored.read_bytes()
+    executed: list[Any] = []
+
+    async def execute_all(chosen: list[Any]) -> list[Any]:
+        executed.extend(chosen)
+        return [build.read_text(path) for _ in chosen]
+
+    monkeypatch.setattr(build, "execute_all", execute_all)
+    assert build.main(["run", str(path)]) == 1
+    refusal = capsys.readouterr().err
+    assert ("a: somebody wrote in 2 of its cells" if content == "answer" else "can't be read") in refusal
+    assert "run --overwrite" in refusal
+    assert (stored.read_bytes(), executed) == (saved, [])
+    assert build.main(["run", "--dry-run", str(path)]) == 0
+    assert stored.read_bytes() == saved
+
+    monkeypatch.chdir(path.parent)  # the folder of the kept file doesn't depend on where the command is given
+    assert build.main(["run", "--overwrite", "a"]) == 0
+    assert "as it was before: " in capsys.readouterr().out
+    assert (tmp_path / "my-course" / "earlier" / "a.1.ipynb").read_bytes() == saved
+    assert build.main(["check", "--quick", "a"]) == 0
+    assert "somebody wrote" not in capsys.readouterr().out
+
+
+def test_an_answer_saved_while_the_notebooks_are_executed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notebooks" / "a.py"
+    path.parent.mkdir()
+    save(stored_by_hand(path), path)
+    saved = []
+
+    async def execute_all(chosen: list[Any]) -> list[Any]:
+        saved.append(saved_by_jupyter(path, "answer"))
+        return [build.read_text(path) for _ in chosen]
+
+    monkeypatch.setattr(build, "execute_all", execute_all)
+    assert build.main(["run", str(path)]) == 0
+    assert (tmp_path / "my-course" / "earlier" / "a.1.ipynb").read_bytes() == saved[0]
+
+
+def test_what_was_copied_to_the_text_does_not_stop_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    notebook = stored_by_hand(path)
+    notebook.cells[2].source = "7 * 6"
+    save(notebook, path)
+    assert build.written_into(build.Version(path))
+    path.write_text(TEXT.replace("6 * 7", "7 * 6"), encoding="utf-8")
+    assert build.written_into(build.Version(path)) == ""
+
+
+def test_a_dry_run_ends_with_a_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.py").write_text(TEXT, encoding="utf-8")
+    results: list[Any] = [build.read_text(tmp_path / "a.py")] * 2
+
+    async def execute_all(chosen: list[Any]) -> list[Any]:
+        return results
+
+    monkeypatch.setattr(build, "execute_all", execute_all)
+    command = ["run", "--dry-run", str(tmp_path / "a"), str(tmp_path / "b")]
+    assert build.main(command) == 0
+    assert capsys.readouterr().out == "All 2 notebooks ran to the end, nothing was written.\n"
+    results[1] = build.NotebookError("b: cell 1 raised")
+    assert build.main(command) == 1
+    assert capsys.readouterr().out == "1 of 2 notebooks failed: b\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.py", "b.py"]
 
 
 EXERCISE = '''\

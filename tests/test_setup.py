@@ -1,12 +1,15 @@
 """Promises of the project's set-up: one version, pinned dependencies, light imports that run one way, a small block."""
 
 import ast
+import importlib
 import io
 import re
 import subprocess
 import sys
+import tarfile
 import tokenize
 import tomllib
+import zipfile
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -41,9 +44,9 @@ def test_the_newest_version_named_is_the_package_s(file: str, pattern: str) -> N
 
 
 def direct_dependencies() -> list[Requirement]:
-    """Everything that pyproject.toml asks for, but what needs a GPU or is tested by hand (CuPy, JAX)."""
+    """Everything that pyproject.toml asks for, except what needs a GPU (CuPy)."""
     extras = PROJECT["project"]["optional-dependencies"]
-    tested = [lines for name, lines in extras.items() if name not in ("cupy12x", "cupy13x", "jax")]
+    tested = [lines for name, lines in extras.items() if name not in ("cupy12x", "cupy13x")]
     requirements = map(Requirement, sum(tested, PROJECT["project"]["dependencies"]))
     return [requirement for requirement in requirements if requirement.name != PROJECT["project"]["name"]]
 
@@ -53,6 +56,83 @@ def test_constraints_pin_a_version_that_pyproject_allows(requirement: Requiremen
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+# --- the package ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a wheel and an sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def files(*folders: str) -> set[str]:
+    """The files in these folders, as the archives name them."""
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    names = {path.relative_to(ROOT).as_posix() for path in found}
+    return {name for name in names if not re.search(r"__pycache__|/\.", name)}
+
+
+def test_the_wheel_has_every_file_of_the_package_and_nothing_else(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert {"cbam_np/py.typed", "cbam_np/checking/cupy_standin/manifest.json"} <= names
+    assert names == files("cbam_np")
+
+
+def test_the_sdist_has_the_sources_and_no_outputs_of_notebooks(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in files("cbam_np", "tests", "docs", "notebooks") if not name.endswith(".ipynb")} <= names
+    assert not {name for name in names if name.endswith(".ipynb") or name.startswith("my-course")}
+
+
+def test_the_classifiers_name_the_oldest_python_that_the_package_takes() -> None:
+    lines = PROJECT["project"]["classifiers"]
+    minors = [int(line.rpartition(".")[2]) for line in lines if re.fullmatch(r"Programming .* 3\.\d+", line)]
+    assert PROJECT["project"]["requires-python"] == f">=3.{min(minors)}"
+    assert f"Programming Language :: Python :: 3.{sys.version_info.minor}" in lines
+    assert "Typing :: Typed" in lines
+
+
+def installs(text: str) -> list[str]:
+    """What `text` tells pip to install, to the end of the line or of the code."""
+    return re.findall(r"(?:pip install|\$\(PIP\))([^`\n]*)", text.replace("\\[", "["))  # rich has a backslash there
+
+
+def problems_of(install: str) -> list[str]:
+    """What keeps somebody with a clone from installing this: the package is on no index, and an extra must exist."""
+    known = PROJECT["project"]["optional-dependencies"]
+    named = re.findall(r"\.\[([\w,-]+)\]", install)
+    problems = [f"no extra {extra}" for extras in named for extra in extras.split(",") if extra not in known]
+    return problems + ["on no index"] * bool(re.search(r"cbam[-_]np", install))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('pip install "cbam-np[torch]"', ["on no index"]),
+        ("`pip install cbam_np`", ["on no index"]),
+        ('$(PIP) -e ".[nowhere,test]"', ["no extra nowhere"]),
+        ('pip install -e ".\\[nowhere]"', ["no extra nowhere"]),
+        ('pip install -c constraints.txt -e ".[test]"', []),
+        ("pip install cupy-cuda13x` for cbam_np", []),
+    ],
+)
+def test_what_is_wrong_with_an_install_line(text: str, problem: list[str]) -> None:
+    assert [problem for install in installs(text) for problem in problems_of(install)] == problem
+
+
+def test_every_install_line_works_from_a_clone() -> None:
+    names = files("cbam_np", "docs", "notebooks") | {"README.md", "CHANGELOG.md", "Makefile", "constraints.txt"}
+    texts = {name: (ROOT / name).read_text("utf-8") for name in names if re.search(r"\.(py|md|txt)$|file$", name)}
+    lines = [(name, line) for name, text in texts.items() for line in installs(text)]
+    assert {"README.md", "Makefile", "cbam_np/commands/extras.py"} <= {name for name, _ in lines}
+    assert [(name, line) for name, line in lines if problems_of(line)] == []
 
 
 # --- imports --------------------------------------------------------------------------------------------------------
@@ -69,7 +149,10 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in (ROOT / "cbam_np").rglob("*.py")}
+FILES = [
+    path for path in (ROOT / "cbam_np").rglob("*.py") if ".ipynb_checkpoints" not in path.parts
+]  # Jupyter's copies
+SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in FILES}
 
 
 def imports(source: str) -> set[str]:
@@ -145,3 +228,37 @@ ONE_SITTING = 150  # lines of code; today's longest, conv, has about two thirds 
 @pytest.mark.parametrize("module", [name for name in sorted(SOURCES) if floor(name) in (1, 2)])
 def test_a_file_with_formulas_can_be_read_in_one_sitting(module: str) -> None:
     assert lines_of_code(SOURCES[module]) <= ONE_SITTING
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    """`import cbam_np.ops.conv as m` must yield a module, whatever `cbam_np.ops` exports."""
+    packages = {module_name(path) for path in FILES if path.name == "__init__.py"}
+    assert "cbam_np.ops" in packages
+    for package in packages:
+        exported = set(vars(importlib.import_module(package)).get("__all__", ()))
+        modules = {name.removeprefix(f"{package}.") for name in SOURCES if name.startswith(f"{package}.")}
+        assert not exported & modules, package
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("notebooks/*.py"), *ROOT.glob("docs/**/*.py")]), ids=lambda p: p.name
+)
+def test_notebooks_and_scripts_import_nothing_from_the_tests(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tests = {file.stem for file in (ROOT / "tests").glob("*.py")}
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(text))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [str(node.module)]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert not imported & {"tests", *tests}
+    assert not re.search(r"sys\.path.*tests", text)

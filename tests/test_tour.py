@@ -1,6 +1,7 @@
 """The walk on the photograph: its order, its shapes, its numbers, its picture, and that it notices a wrong gradient."""
 
 import re
+import subprocess
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import cbam_np as cb
-from cbam_np.commands import tour
+from cbam_np.commands import cli, tour
 
 H, W = 56, 64
 
@@ -26,7 +27,7 @@ def crop(row: int, column: int) -> np.ndarray:
 def printed_by_run(picture: Path, **options: Any) -> tuple[bool, str]:
     console = Console(file=StringIO(), width=80, color_system=None)
     with console.capture() as text:
-        ok = tour.run(picture, console=console, **options)
+        ok = tour.run(console, picture, **{"dark": False, "seed": 0, **options})
     return ok, text.get()
 
 
@@ -40,11 +41,11 @@ def test_the_eleven_formulas_in_order_then_the_check_then_the_picture(tmp_path: 
     ok, text = printed_by_run(tmp_path / "light.png")
     assert ok
     f = tour.features(tour.photograph())
-    left_sides = re.findall(r"^ ?\((\d+)\)  (\S+) = .* ([\d×]+)$", text, re.MULTILINE)
+    left_sides = re.findall(r"^ ?\((\d+)\)  (\S+) = .*\n {6}([\d×]+)  ", text, re.MULTILINE)
     steps = tour.walk(f, tour.weights_by_hand())
     assert [int(number) for number, _, _ in left_sides] == list(range(1, 12))
     assert [shape for _, _, shape in left_sides] == ["×".join(map(str, step.value.shape)) for step in steps]
-    assert all(step.remark.split("\n")[0] in text for step in steps)
+    assert all(" ".join(step.remark.split()) in " ".join(text.split()) for step in steps)
     assert text.index("(11)") < text.index("params[spatial.kernel]") < text.index("The picture: ")
     assert max(len(line.rstrip()) for line in text.split("\n") if "picture" not in line) <= 80
 
@@ -84,6 +85,27 @@ def test_another_crop_changes_every_number() -> None:
     for a, b in zip(here, there, strict=True):
         assert not np.allclose(a.value, b.value)
         assert a.remark != b.remark or a.number in (7, 11)  # there both print that nothing differs
+
+
+@pytest.mark.usefixtures("small_photograph")
+def test_the_picture_is_where_the_user_is_told_and_git_does_not_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert cli.main(["tour"]) == 0
+    told = re.search(r"^The picture: (.+)$", capsys.readouterr().out, re.MULTILINE)
+    assert told
+    assert matplotlib.image.imread(told[1]).ndim == 3
+    status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
+    assert status.stdout == ""
+
+
+def test_a_name_that_says_no_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("picture", "picture.txt"):
+        assert cli.main(["tour", "--output", str(tmp_path / name)]) == 2
+        assert "--output: expected a name that ends in .png, .svg" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("small_photograph")

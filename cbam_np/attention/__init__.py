@@ -1,4 +1,4 @@
-"""The block in three files: which channels matter, which places matter, and one after the other."""
+"""The block in three files: which channels matter, which places matter, and both together."""
 
 from cbam_np.attention.block import CBAM, cbam
 from cbam_np.attention.channel import channel_attention, channel_map

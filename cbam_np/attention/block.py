@@ -1,4 +1,4 @@
-"""The block, formulas (1) and (2), and a thin class around it that holds parameters."""
+"""The block, formulas (1) and (2), and a thin class that holds its parameters."""
 
 from copy import copy
 from importlib import import_module
@@ -9,31 +9,10 @@ from typing import Any
 import numpy as np
 
 from cbam_np.arrays import Array, Backward, Params, asarray, describe
-from cbam_np.attention.channel import channel_attention, check_channel_shapes
-from cbam_np.attention.spatial import check_spatial_shapes, spatial_attention
-from cbam_np.inputs import (
-    CHANNEL,
-    SPATIAL,
-    Ties,
-    check_integer,
-    check_maps,
-    check_nchw,
-    check_params,
-    check_ties,
-    checked,
-    namespace,
-)
-
-
-def check_block(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
-    """Raise TypeError or ValueError unless these are the inputs of the block."""
-    weights = check_params(params, CHANNEL + SPATIAL)
-    namespace(f=f, **weights)
-    check_nchw("f", f)
-    check_channel_shapes(f, weights)
-    check_spatial_shapes(weights)
-    check_ties(ties)
-    check_maps(maps)
+from cbam_np.attention.channel import channel_attention
+from cbam_np.attention.checks import check_block
+from cbam_np.attention.spatial import spatial_attention
+from cbam_np.inputs import Ties, check_integer, check_ties, checked
 
 
 @checked(check_block)
@@ -43,17 +22,17 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
         F′ = M_c(F) ⊗ F
         F″ = M_s(F′) ⊗ F′
 
-    A chain goes back in reverse order: dF″ → dF′ → dF.
+    The gradient goes back in reverse order: dF″ → dF′ → dF.
 
     f: (N, C, H, W); params: "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k) in
     the order [avg, max], and optional biases "channel.b1" (C/r,), "channel.b2" (C,), "spatial.bias" (1,)
     -> f2: (N, C, H, W), in the array library and dtype of f.
     `backward(d_f2)` returns d_f and a dict with the gradient of every parameter.
-    ties: which entry gets the gradient where a maximum is attained more than once, see `max_pool_over_space`.
+    ties: which entry gets the gradient where several tie for a maximum, see `max_pool_over_space`.
     If a dict is passed as `maps`, M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
 
-    `backward` reads f and params when it is called: do not change them in place in between.
-    A NaN or ±inf in f makes NaN in its own sample, in f2 or in d_f, and in the parameters' gradients, as in PyTorch.
+    `backward` reads f and params when it is called, so don't change them in place in between.
+    A NaN or ±inf in f gives NaN in its own sample, in f2 or d_f, and in the parameters' gradients, as in PyTorch.
     Source: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.
     """
     f1, channel_backward = channel_attention(f, params, ties, maps)
@@ -68,11 +47,11 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
 
 
 class CBAM:
-    """A CBAM block with its parameters: `cbam`, for those who want a layer. It adds no mathematics.
+    """`cbam` as a layer: a block that keeps its parameters. It adds no mathematics.
 
     channels: C of the input. reduction: r, the hidden layer of the MLP has C // r units.
     kernel_size: k, odd. dtype: "float64", "float32" or "float16" (sums are then accumulated in float32).
-    seed: of the initial weights, which are drawn on the host in float64 and then rounded, so that every dtype and
+    seed: for the initial weights. They are drawn on the host in float64 and then rounded, so that every dtype and
     every array library starts from the same numbers.
     ties: see `max_pool_over_space`. fused: compute with `cbam_np.fused.cbam`, for NumPy arrays of float32 or float64.
 
@@ -80,8 +59,8 @@ class CBAM:
     for w1, C // r for w2 and 2k² for the kernel.
 
     Attributes: `params`, `grads` (of the last backward), `maps` (of the last forward: "channel" (N, C, 1, 1),
-    "spatial" (N, 1, H, W)). Raises ValueError for a size that makes no block; with `fused` for float16 as well, and
-    RuntimeError if Numba cannot be imported.
+    "spatial" (N, 1, H, W)). Raises ValueError if the sizes don't make a block; with `fused` also for float16, and
+    RuntimeError if Numba can't be imported.
     """
 
     def __init__(
@@ -137,17 +116,24 @@ class CBAM:
     __call__ = forward
 
     def backward(self, d_out: Array) -> Array:
-        """d_f for the last forward, (N, C, H, W); fills `grads`. Calling it again gives the same again."""
+        """d_f for the last forward, (N, C, H, W); fills `grads`. Call it again and you get the same result."""
         if self._backward is None:
-            raise RuntimeError("backward: expected a forward pass before it; call block(f) first")
+            raise RuntimeError(
+                "backward: expected a forward pass of this very block before it; call block(f) first "
+                "(a copy, also one by pickle or .to(), starts without)"
+            )
         d_f, self.grads = self._backward(d_out)
         return d_f
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: everything but the backward of the last forward, which belongs to this block."""
+        return self.__dict__ | {"_backward": None}
 
     def to(self, library: str | ModuleType) -> "CBAM":
         """A new block with the same parameters as arrays of `library`: "cupy", "numpy", or an array module.
 
-        Parameters that are arrays of `library` already are shared with the new block, all others copied. Raises
-        RuntimeError that says what is missing if CuPy cannot be used here, ValueError for no array library.
+        Parameters that are arrays of `library` already are shared with the new block, and all others are copied. Raises
+        a RuntimeError that says what is missing if CuPy can't be used, ValueError if there is no such array library.
         """
         moved = copy(self)
         moved.params = {key: asarray(value, library) for key, value in self.params.items()}

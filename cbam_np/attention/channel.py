@@ -3,55 +3,19 @@
 from array_api_compat import array_namespace
 
 from cbam_np.arrays import Array, Backward, Params
-from cbam_np.inputs import (
-    CHANNEL,
-    Ties,
-    check_channels,
-    check_maps,
-    check_nchw,
-    check_params,
-    check_shape,
-    check_ties,
-    checked,
-    namespace,
-)
+from cbam_np.attention.checks import check_channel, check_channel_map
+from cbam_np.inputs import CHANNEL, Ties, checked
 from cbam_np.ops import avg_pool_over_space, gate, max_pool_over_space, shared_mlp, sigmoid
 
 
-def check_channel(f: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
-    """Raise TypeError or ValueError unless these are the inputs of channel attention."""
-    weights = check_params(params, CHANNEL)
-    namespace(f=f, **weights)
-    check_nchw("f", f)
-    check_channel_shapes(f, weights)
-    check_ties(ties)
-    check_maps(maps)
-
-
-def check_channel_shapes(f: Array, weights: Params) -> None:
-    """Raise ValueError unless the weights fit each other, and f (N, C, H, W) fits them."""
-    w1 = weights["channel.w1"]
-    if w1.ndim != 2 or w1.shape[0] == 0:  # without a hidden unit the gate is constant, and nobody would notice
-        raise ValueError(f"channel.w1: expected (C/r, C) with at least one hidden unit, got {tuple(w1.shape)}")
-    hidden, C = w1.shape
-    check_channels("f", f, C, f"as channel.w1 {(hidden, C)} has")
-    for key, shape in ("channel.w2", (C, hidden)), ("channel.b1", (hidden,)), ("channel.b2", (C,)):
-        if key in weights:
-            check_shape(key, weights[key], shape)
-
-
-def _map_inputs(f: Array, params: Params, ties: Ties = "first") -> None:
-    check_channel(f, params, ties)
-
-
-@checked(_map_inputs)
+@checked(check_channel_map)
 def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (6), with (3), (4) and (5) inside: one gate in (0, 1) per channel.
 
         M_c = σ(MLP(F^c_avg) + MLP(F^c_max))
 
-    The gradient runs the same way back: through the sigmoid, through the shared MLP once for each pooled
-    vector, through both poolings, whose gradients meet again at F:
+    The gradient goes back the same way: through the sigmoid, through the shared MLP once for each pooled
+    vector, and through both poolings, whose gradients add up at F:
 
         dF = avg pool's dF + max pool's dF
 
@@ -83,7 +47,7 @@ def channel_attention(
 
         F′ = M_c ⊗ F
 
-    F enters twice, as the features and through the map, and its gradient is the sum of both paths:
+    F is used twice, as the features and in the map, so its gradient is the sum of two paths:
 
         dF = M_c ⊗ dF′  +  (dM_c sent back through channel_map)
 

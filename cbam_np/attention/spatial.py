@@ -1,53 +1,18 @@
 """Spatial attention, formulas (8) to (11): which places matter?"""
 
 from cbam_np.arrays import Array, Backward, Params
-from cbam_np.inputs import (
-    SPATIAL,
-    Ties,
-    check_maps,
-    check_nchw,
-    check_params,
-    check_shape,
-    check_ties,
-    checked,
-    namespace,
-)
+from cbam_np.attention.checks import check_spatial, check_spatial_map
+from cbam_np.inputs import SPATIAL, Ties, checked
 from cbam_np.ops import avg_pool_over_channels, concat, conv2d, gate, max_pool_over_channels, sigmoid
 
 
-def check_spatial(f1: Array, params: Params, ties: Ties = "first", maps: Params | None = None) -> None:
-    """Raise TypeError or ValueError unless these are the inputs of spatial attention."""
-    weights = check_params(params, SPATIAL)
-    namespace(f1=f1, **weights)
-    check_nchw("f1", f1)
-    check_spatial_shapes(weights)
-    check_ties(ties)
-    check_maps(maps)
-
-
-def check_spatial_shapes(weights: Params) -> None:
-    """Raise ValueError unless the kernel is one of k×k over two maps, with odd k, and the bias one number."""
-    kernel = weights["spatial.kernel"]
-    k = kernel.shape[-1] if kernel.ndim else 0
-    if tuple(kernel.shape) != (1, 2, k, k) or k % 2 == 0:
-        raise ValueError(
-            f"spatial.kernel: expected (1, 2, k, k), k odd so that a window has a centre, got {tuple(kernel.shape)}"
-        )
-    if "spatial.bias" in weights:
-        check_shape("spatial.bias", weights["spatial.bias"], (1,))
-
-
-def _map_inputs(f1: Array, params: Params, ties: Ties = "first") -> None:
-    check_spatial(f1, params, ties)
-
-
-@checked(_map_inputs)
+@checked(check_spatial_map)
 def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array, Backward]:
     """Formula (10), with (8) and (9) inside: one gate in (0, 1) per pixel.
 
         M_s = σ(Conv_{7×7}([F^s_avg; F^s_max]))
 
-    Back through the sigmoid, the convolution, the concatenation and both poolings, whose gradients meet again at F′:
+    The gradient goes back through the sigmoid, the convolution and both poolings, whose gradients add up at F′:
 
         dF′ = avg pool's dF′ + max pool's dF′
 
@@ -78,7 +43,7 @@ def spatial_attention(
 
         F″ = M_s ⊗ F′
 
-    F′ enters twice, as the features and through the map, and its gradient is the sum of both paths:
+    F′ is used twice, as the features and in the map, so its gradient is the sum of two paths:
 
         dF′ = M_s ⊗ dF″  +  (dM_s sent back through spatial_map)
 

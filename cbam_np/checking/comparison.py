@@ -1,30 +1,25 @@
 """One input of an operation: its gradient beside the slopes that are measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import array_api_compat as compat
 import numpy as np
 
 from cbam_np.arrays import describe, dtype_name
-from cbam_np.checking.diagnosis import Evidence, diagnose, diagnose_shape
-from cbam_np.checking.operation import SHAKES, Operation, in_words, is_real, same
+from cbam_np.checking.diagnosis import SAME, Evidence, diagnose, diagnose_shape, unexplained
+from cbam_np.checking.operation import Arrays, Operation, in_words, is_real, on_host
 from cbam_np.checking.report import Row
-from cbam_np.checking.slopes import COMPLEX_STEP, EPS, STEP, Slope, Terms, central, closely, complex_step
+from cbam_np.checking.slopes import EPS, Slope, Terms, central, complex_step, refine_slope
 
 # An entry may differ by relative · (|expected| + floor · largest |expected|).
-TOLERANCES = {
-    "differences": (1e-7, 1e-2),
-    "complex step": (1e-9, 1e-4),
-    "float32": (1e-5, 1.0),
-    "float16": (1e-2, 1.0),
-}
-RESOLUTION = 1e-4  # of the largest slope: a slope that cannot be measured better than that tells nothing
-DIRECTIONS = 3  # random directions in addition to single entries: they see every entry of a large input
+TOLERANCES = {"differences": (1e-7, 1e-2), "complex step": (1e-9, 0.0), "float32": (1e-5, 1.0), "float16": (1e-2, 1.0)}
+ROUNDED_AWAY = 100 * EPS  # of a typical slope: 1 - y² of tanh is as wrong as that, and 0 where y is nearly 1
+RESOLUTION = 2e-4  # of the largest slope: if it is not measured better, an error of 0.05 % may hide
+DIRECTIONS = 3  # random ones, in addition to single entries: they see every entry of a large input
 DIAGNOSED_ENTRIES = 1024  # a wrong gradient of up to this size is measured in full, to say what is wrong
-NEAR = 1e-4  # of the size of an entry: how far to go for slopes close to a kink
-TINY = float(np.finfo(np.float64).tiny)
+NEAR = 1e-4  # a kink: as many sizes of a typical entry
+ELSEWHERE = 0.05  # of the jump at a kink: a slope nearby that is farther from both sides belongs to another kink
 
 AT_KINKS = "op has a kink at every entry, where there is no derivative: choose inputs without ties"
 ROUNDING = "rounding hides the slopes: the output is too large beside what this input changes in it"
@@ -34,26 +29,27 @@ TOGETHER = "wrong when all entries at kinks move together, as if each of several
 
 @dataclass(eq=False)
 class Direction:
-    """A direction v of an input, and three slopes along it: of the gradient, by differences, by the complex step.
+    """Some entries (flat indices) that move, each by its weight; and three slopes along that direction.
 
-    v is a flat index where only one entry moves. close: whether `slope` comes from a close look.
+    got: of the gradient. slope: by differences; refined: whether by `refine_slope`. exact: by the complex step.
     """
 
-    v: int | np.ndarray
+    entries: np.ndarray
+    weights: np.ndarray
     got: float
     slope: Slope
     exact: float
-    close: bool = False
+    refined: bool = False
 
     @property
     def single(self) -> bool:
         """Whether only one entry moves."""
-        return isinstance(self.v, int)
+        return self.entries.size == 1
 
     @property
     def length(self) -> float:
-        """‖v‖."""
-        return 1.0 if isinstance(self.v, int) else float(np.linalg.norm(self.v))
+        """√Σ weights²."""
+        return float(np.linalg.norm(self.weights))
 
     def expected(self, method: str) -> float:
         """The slope; at a kink the nearest value to `got` that a choice of side could give, or no side: 0."""
@@ -63,308 +59,250 @@ class Direction:
 
 
 class Input:
-    """One input: its gradient g beside the slopes that are measured."""
+    """One input: its gradient g beside the slopes that are measured, all in units of a typical slope."""
 
-    def __init__(
-        self, operation: Operation, name: str, rng: np.random.Generator, max_entries: int, tolerance: float | None
-    ) -> None:
-        self.operation, self.name, self.rng = operation, name, rng
+    def __init__(self, operation: Operation, name: str, max_entries: int, tolerance: float | None) -> None:
+        self.operation, self.name, self.rng = operation, name, operation.rng
         self.max_entries, self.tolerance = max_entries, tolerance
-        self.leaf, self.x = operation.leaves[name], operation.x[name]
-        self.size = float(np.sqrt(np.mean(self.x**2))) or 1.0  # of a typical entry: steps are small beside it
-        # slopes up to this are zero but for rounding, beside those that op has at other places
-        elsewhere = operation.output({name: self.x + self.size * rng.standard_normal(self.x.shape)})
-        change = float(np.linalg.norm(operation.d_out * (elsewhere - operation.reference)))
-        self.zero = 1000 * (operation.noise if change <= 100 * operation.noise else EPS * change) / self.size
+        self.leaf, self.x, self.size = operation.leaves[name], operation.x[name], operation.size[name]
+        self.scale = operation.change(name) / np.sqrt(self.x.size)
+        self.unit = self.scale / self.size
+        self.directions: list[Direction] = []
+        self.largest = 0.0  # slope, per length; 0 if all are zero but for rounding
         self.no_complex = ""  # why there are no slopes by the complex step
         self.likely = ""  # what is likely wrong
-        self.directions: list[Direction] = []
-        self.scale = 0.0  # the largest slope, per length of its direction
 
     def rows(self) -> Iterator[Row]:
         """What is wrong before numbers are looked at, or the numbers: one row for each method."""
-        broken = self.broken_contract()
-        if broken:
+        if broken := self.operation.broken.get(self.name) or self.broken_contract():
             yield Row(self.name, "contract", "wrong", np.inf, note=broken)
             return
-        self.g = self.operation.wide[self.name]
+        self.g = self.operation.wide[self.name].ravel() / self.unit
         self.measure()
-        yield self.row("differences")
-        if self.no_complex:
-            yield Row(self.name, "complex step", "not compared", note=self.no_complex)
-        else:
-            yield self.row("complex step")
+        yield self.compared("differences")
+        yield self.compared("complex step")
         if dtype_name(self.leaf) != "float64":
-            yield self.rounding()
+            yield self.in_own_dtype()
 
     def broken_contract(self) -> str:
         """What is wrong with the gradient before its numbers are looked at; "" if nothing is."""
-        g = self.operation.returned.get(self.name)
+        g = self.operation.own.get(self.name)
         if g is None:
             return "backward returns no gradient for this input"
         if not is_real(g):
             return f"expected an array of {dtype_name(self.leaf)}, got {in_words(g)}"
         if tuple(g.shape) != self.x.shape:
             whole = self.x.size <= DIAGNOSED_ENTRIES
-            measured = self.first_sight(range(self.x.size)).reshape(self.x.shape) if whole else None
+            measured = self.by_differences(np.arange(self.x.size)).reshape(self.x.shape) if whole else None
             return diagnose_shape(self.operation.wide[self.name], self.x.shape, measured)
         if describe(g) != describe(self.leaf):
             return f"expected library, dtype and device of the input, {describe(self.leaf)}, got {describe(g)}"
-        if not same(self.operation.own[self.name], self.operation.again[self.name]):
-            return "a second backward with the same d_out gives another gradient: it accumulates or reuses a buffer"
         return ""
 
     # slopes
 
-    def vector(self, v: int | np.ndarray) -> np.ndarray:
-        """The direction `v` as an array."""
-        if not isinstance(v, int):
-            return v
-        unit = np.zeros_like(self.x)
-        unit.flat[v] = 1.0
-        return unit
-
-    def terms(self, v: int | np.ndarray, at: dict[str, np.ndarray] | None = None) -> Terms:
-        """t -> the terms of φ(t) - φ(0), where the input moves along v, away from x or from other inputs `at`."""
-        x = self.x if at is None else at[self.name]
-        direction = self.vector(v)
+    def terms(self, entries: np.ndarray, weights: np.ndarray, changed: Arrays | None = None) -> Terms:
+        """t -> the terms of φ(t) - φ(0), where entries move by t · weights, away from x or from `changed` inputs."""
+        start = self.operation.x | (changed or {})
+        step = np.zeros_like(self.x)
+        step.flat[entries] = self.size * weights
 
         def moved(t: complex) -> np.ndarray:
-            dtype = np.complex128 if isinstance(t, complex) else np.float64
-            out = self.operation.output({**(at or {}), self.name: x + t * direction}, dtype)
-            return self.operation.d_out * (out - self.operation.reference)
+            return self.operation.terms(start | {self.name: start[self.name] + t * step}) / self.scale
 
         return moved
 
-    def along(self, v: int | np.ndarray) -> Direction:
-        """The direction `v`, measured at first sight."""
-        got = float(np.sum(self.g * self.vector(v)))
-        slope, exact = central(self.terms(v), STEP * self.size), np.nan
+    def along(self, entries: np.ndarray, weights: np.ndarray) -> Direction:
+        """That direction, measured once by each method."""
+        terms = self.terms(entries, weights)
+        slope, exact = central(terms), np.nan
         if not self.no_complex:
             try:
-                exact = complex_step(self.terms(v), COMPLEX_STEP * self.size)
+                exact = complex_step(terms)
+                if not np.isfinite(exact):
+                    raise FloatingPointError("the output is NaN or infinite")
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 self.no_complex = f"op does not take complex numbers here ({reason})"
-        return Direction(v, got, Slope(slope, slope, 0.0, slope, slope), exact)
+        got = float(self.g[entries] @ weights)
+        return Direction(entries, weights, got, Slope(slope, slope, 0.0, slope, slope), exact)
+
+    def alone(self, entry: int) -> Direction:
+        """One entry, measured."""
+        return self.along(np.array([entry]), np.ones(1))
+
+    def by_differences(self, entries: np.ndarray) -> np.ndarray:
+        """The slopes along single entries."""
+        return self.unit * np.array([central(self.terms(entry, np.ones(1))) for entry in entries[:, None]])
 
     def measure(self) -> None:
         """Measure along single entries, then along many at once."""
+        self.conditioning = self.operation.conditioning(self.name, EPS).ravel() / self.unit
         entries = np.arange(self.x.size)
         if self.x.size > self.max_entries:
             entries = np.sort(self.rng.choice(self.x.size, self.max_entries, replace=False))
-        self.directions = [self.along(int(entry)) for entry in entries]
+        self.directions = [self.alone(int(entry)) for entry in entries]
         self.settle()
-        self.directions += [self.along(v) for v in map(np.asarray, self.through_many()) if v.any()]
+        self.directions += [self.along(entries, weights) for entries, weights in self.through_many() if weights.any()]
         self.settle()
 
-    def through_many(self) -> Iterator[np.ndarray]:
+    def through_many(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Random directions through all entries but those at kinks; then these, moved together in two ways.
 
         Every entry moves by 1/2 to 3/2, so that none escapes notice.
         """
-        together = np.zeros_like(self.x)
-        together.flat[self.kinks()] = 1.0
+        kinks = self.kinks()
+        smooth = np.setdiff1d(np.arange(self.x.size), kinks)
         for _ in range(DIRECTIONS):
-            size = self.rng.uniform(0.5, 1.5, self.x.shape)
-            yield (1 - together) * size * self.rng.choice([-1.0, 1.0], self.x.shape)
-        yield together
-        yield together * self.x / self.size
+            yield smooth, self.rng.uniform(0.5, 1.5, smooth.size) * self.rng.choice([-1.0, 1.0], smooth.size)
+        yield kinks, np.ones(kinks.size)
+        yield kinks, self.x.flat[kinks] / self.size
 
-    def kinks(self) -> list[int]:
+    def kinks(self) -> np.ndarray:
         """The entries at kinks."""
-        return [d.v for d in self.directions if isinstance(d.v, int) and d.slope.kink]
+        return np.array([d.entries[0] for d in self.directions if d.single and d.slope.kink], dtype=int)
 
     def settle(self) -> None:
-        """Look closely where the first sight is not enough; do without the complex step if it turns out wrong."""
-        while True:
-            self.scale = max((self.steepness(d) for d in self.directions), default=0.0)
-            doubtful = [d for d in self.directions if not d.close and not self.clear(d)]
-            if not doubtful:
-                break
+        """Refine the slopes that are in doubt; do without the complex step if it contradicts them."""
+        doubtful = self.directions
+        while doubtful:
+            steepest = max(d.slope.steepness / d.length for d in self.directions)
+            self.largest = steepest if steepest > ROUNDED_AWAY else 0.0
+            doubtful = [d for d in self.directions if not (d.refined or self.agreed(d))]
             for d in doubtful:
-                d.slope = closely(self.terms(d.v), STEP * self.size, self.operation.noise, d.got)
-                d.close = True
-                if d.slope.kink and d.single and self.excess("differences", d) > 1 and self.several_kinks(d):
+                d.slope = refine_slope(self.terms(d.entries, d.weights), self.operation.noise / self.scale)
+                d.refined = True
+                if d.slope.kink and d.single and self.surplus("differences", d) > 0 and self.several_kinks(d):
                     d.slope = replace(d.slope, low=-np.inf, high=np.inf)  # nothing can be said
-        for d in self.directions:
-            if not d.slope.kink and abs(d.exact - d.slope.value) > self.allowed("differences", d):
-                self.no_complex = "it contradicts the differences: op is not analytic in this input"
+        if not (self.no_complex or all(self.agreed(d) for d in self.directions if not d.slope.kink)):
+            self.no_complex = "it contradicts the differences: op is not analytic in this input"
+
+    def agreed(self, d: Direction) -> bool:
+        """Whether the differences agree with the complex step; without that, with backward."""
+        return abs((d.got if self.no_complex else d.exact) - d.slope.value) <= self.allowed("differences", d)
 
     def several_kinks(self, d: Direction) -> bool:
         """Whether several kinks meet here: op has other slopes close by than those to the left and to the right."""
-        left, right = d.slope.left, d.slope.right
-        for _ in range(4 * SHAKES):
-            step = NEAR * self.size
-            near = {name: x + step * self.rng.standard_normal(x.shape) for name, x in self.operation.x.items()}
-            slope = central(self.terms(d.v, near), 1e-3 * step)
-            if min(abs(slope - left), abs(slope - right)) > 0.05 * abs(right - left):
-                return True
-        return False
-
-    def steepness(self, d: Direction) -> float:
-        """The measured slope per length; 0 if it is too uncertain to be a standard for others."""
-        slope = max(abs(d.slope.left), abs(d.slope.right))
-        return slope / d.length if d.slope.error <= 0.1 * slope else 0.0
-
-    def clear(self, d: Direction) -> bool:
-        """Whether both methods see the same; if there is only one, whether it sees what backward says."""
-        other = d.got if self.no_complex else d.exact
-        return abs(other - d.slope.value) <= self.allowed("differences", d)
+        sides = np.array([d.slope.left, d.slope.right])
+        nearby = self.operation.perturbed({name: NEAR * size for name, size in self.operation.size.items()})
+        slopes = (central(self.terms(d.entries, d.weights, near), 1e-3 * NEAR) for near in nearby)
+        return any(np.abs(slope - sides).min() > ELSEWHERE * np.ptp(sides) for slope in slopes)
 
     # verdicts
 
     def allowed(self, method: str, d: Direction) -> float:
         """How far the gradient's slope may be off."""
-        if self.scale <= self.zero:
-            allowed = self.zero * d.length
-        else:
-            relative, floor = TOLERANCES[method]
-            allowed = (self.tolerance or relative) * (abs(d.expected(method)) + floor * self.scale * d.length)
-        return allowed + (2 * d.slope.error if method == "differences" else 0.0)
+        relative, floor = TOLERANCES[method]
+        steep = max(abs(d.expected(method)), float(np.linalg.norm(d.weights * self.g[d.entries])))
+        allowed = (self.tolerance or relative) * (steep + floor * self.largest * d.length)
+        return allowed + (d.slope.error if method == "differences" else ROUNDED_AWAY * d.length)
 
-    def excess(self, method: str, d: Direction) -> float:
-        """How far the gradient's slope is off, as a multiple of what is allowed: above 1 it is wrong."""
-        off, allowed = abs(d.got - d.expected(method)), self.allowed(method, d)
-        if method == "complex step" and off > allowed:
-            allowed += float(np.sum(np.abs(self.vector(d.v)) * self.conditioning))
-        return off / max(allowed, TINY) if np.isfinite(off) else np.inf
-
-    @cached_property
-    def conditioning(self) -> np.ndarray:
-        """How far rounding of the inputs moves the gradient: no gradient is more precise (left out where ties are)."""
-        return np.zeros_like(self.x) if self.kinks() else self.operation.shaken(self.name, EPS, self.rng)
+    def surplus(self, method: str, d: Direction) -> float:
+        """By how much more it is off: above 0 it is wrong."""
+        surplus = abs(d.got - d.expected(method)) - self.allowed(method, d)
+        if surplus > 0 and not np.isin(d.entries, self.kinks()).any():
+            surplus -= float(np.abs(d.weights) @ self.conditioning[d.entries])
+        return surplus if np.isfinite(surplus) else np.inf
 
     def left_out(self, method: str, d: Direction) -> bool:
         """Whether there is nothing to compare with along `d`."""
         if d.slope.kink:
-            return not d.single or self.excess("differences", d) <= 1
-        return method == "differences" and not d.slope.error <= RESOLUTION * self.scale * d.length
+            return not d.single or self.surplus("differences", d) <= 0
+        return method == "differences" and not d.slope.error <= RESOLUTION * self.largest * d.length
 
-    def row(self, method: str) -> Row:
-        """The comparison of all slopes by one method; if it fails, what is likely wrong."""
+    def compared(self, method: str) -> Row:
+        """The comparison of all slopes by one method; if it fails, what is wrong."""
+        if method == "complex step" and self.no_complex:
+            return Row(self.name, method, "not compared", note=self.no_complex)
         compared = [d for d in self.directions if not self.left_out(method, d)]
-        kinks = sum(d.single and d.slope.kink and d not in compared for d in self.directions)
-        excess = {d: self.excess(method, d) for d in compared}
-        worst = max(compared, key=lambda d: (excess[d] > 1, d.single, excess[d]), default=None)
-        if worst is None or not (worst.single or excess[worst] > 1):
+        singles = [d for d in compared if d.single]
+        kinks = len({*self.kinks()} - {d.entries[0] for d in singles})
+        surplus = {d: self.surplus(method, d) for d in compared}
+        at = max(compared, key=lambda d: (surplus[d] > 0, d.single, surplus[d]), default=None)
+        wrong = at is not None and surplus[at] > 0
+        if at is None or not (wrong or at.single):
             return Row(self.name, method, "not compared", kinks=kinks, note=AT_KINKS if kinks else ROUNDING)
-        wrong = excess[worst] > 1
-        at, note = worst, self.caveat(compared)
+        note = self.caveat(compared)
         if wrong:
-            at = self.located(worst)
-            self.likely = self.likely or (self.diagnosis(at) if at.single else TOGETHER)
-            note = self.likely
+            at = self.located(at)
+            note = self.likely = self.likely or (self.diagnosis(at) if at.single else TOGETHER)
         off = max(abs(d.got - d.expected(method)) / d.length for d in [*compared, at])
-        return Row(
-            self.name,
-            method,
-            "wrong" if wrong else "ok",
-            off / (self.scale if self.scale > self.zero else 1.0),
-            len(compared),
-            kinks,
-            tuple(int(i) for i in np.unravel_index(at.v, self.x.shape)) if isinstance(at.v, int) else None,
-            at.got,
-            at.expected(method),
-            note,
-        )
+        row = Row(self.name, method, "wrong" if wrong else "ok", off / (self.largest or 1.0), len(compared), kinks)
+        where = tuple(map(int, np.unravel_index(at.entries[0], self.x.shape))) if at.single else None
+        return replace(row, where=where, got=at.got * self.unit, expected=at.expected(method) * self.unit, note=note)
 
     def caveat(self, compared: list[Direction]) -> str:
         """What limits the worth of a comparison that found nothing wrong."""
-        if self.scale <= self.zero:
+        if max(self.largest, np.abs(self.g).max()) <= ROUNDED_AWAY:
             return ZERO
         if all(d.single for d in compared) and len(compared) < self.x.size:
             count = f"only {len(compared)} of {self.x.size} entries could be compared"
             return f"{count}: along all other directions op has a kink, or no finite value"
         return ""
 
-    def rounding(self) -> Row:
+    def in_own_dtype(self) -> Row:
         """The gradient in the input's own dtype against the one in float64, at all entries."""
-        dtype, got = dtype_name(self.leaf), self.operation.own[self.name]
+        dtype, got = dtype_name(self.leaf), on_host(self.operation.own)[self.name].ravel() / self.unit
         relative, floor = TOLERANCES.get(dtype, TOLERANCES["float16"])
-        largest = float(np.abs(self.g).max())
-        scale = largest if largest > self.zero else self.zero / EPS / 1000  # a zero is rounded as its terms are
-        off = np.abs(got - self.g)
-        off[np.isnan(off)] = np.inf
-        allowed = (self.tolerance or relative) * (np.abs(self.g) + floor * scale) + TINY
-        excess = off / allowed
+        largest = np.abs(self.g).max() if self.largest else 1.0  # a zero is rounded as its terms are
+        off = np.nan_to_num(np.abs(got - self.g), nan=np.inf, posinf=np.inf)
+        surplus = off - (self.tolerance or relative) * (np.abs(self.g) + floor * largest)
+        at, wrong = int(np.argmax(surplus)), bool(surplus.max() > 0)
         eps = float(compat.array_namespace(self.leaf).finfo(self.leaf.dtype).eps)
-        if (excess > 1).any() and (off <= allowed + self.operation.shaken(self.name, eps, self.rng)).all():
-            return Row(self.name, dtype, "not compared", note=f"rounding to {dtype} moves op across a kink (a tie?)")
-        where = np.unravel_index(int(np.argmax(excess)), got.shape)
-        wrong = bool(excess[where] > 1)
-        return Row(
-            self.name,
-            dtype,
-            "wrong" if wrong else "ok",
-            float(off.max() / (largest or 1.0)),
-            got.size,
-            0,
-            tuple(int(i) for i in where),
-            float(got[where]),
-            float(self.g[where]),
-            f"right in float64, wrong in {dtype}: look for overflow and for long sums" if wrong else "",
-        )
+        if wrong and (surplus * self.unit <= self.operation.conditioning(self.name, eps).ravel()).all():
+            note = f"rounding of the inputs to {dtype} moves the gradient as far: at a tie, or where digits cancel"
+            return Row(self.name, dtype, "not compared", note=note)
+        note = f"right in float64, wrong in {dtype}: look for overflow and for long sums" if wrong else ""
+        row = Row(self.name, dtype, "wrong" if wrong else "ok", float(off.max() / (largest or 1.0)), got.size)
+        where, there = tuple(map(int, np.unravel_index(at, self.x.shape))), self.unit * np.array([got[at], self.g[at]])
+        return replace(row, where=where, got=float(there[0]), expected=float(there[1]), note=note)
 
     # what a failure needs
 
     def located(self, d: Direction) -> Direction:
-        """One entry that is wrong, found by halving `d`: the half along which the gradient is farther off goes on.
-
-        `d` itself if only all of its entries together are wrong.
-        """
-        if isinstance(d.v, int):
+        """One entry that is wrong, found by halving `d`; `d` itself if only all of its entries together are wrong."""
+        if d.single or d.entries[0] in self.kinks():
             return d
-        entries, off = np.flatnonzero(d.v), d.got - self.best(d)
-        while len(entries) > 1:
-            first, second = np.array_split(entries, 2)
-            part = np.zeros_like(self.x)
-            part.flat[first] = d.v.flat[first]
-            half = self.along(part)
-            off_first = half.got - self.best(half)
-            go_on = abs(off_first) > abs(off - off_first)
-            entries, off = (first, off_first) if go_on else (second, off - off_first)
-        entry = int(entries[0])
-        return d if entry in self.kinks() else self.along(entry)
+        while not d.single:
+            halves = zip(np.array_split(d.entries, 2), np.array_split(d.weights, 2), strict=True)
+            d = max((self.along(*half) for half in halves), key=lambda half: abs(half.got - half.expected(self.best)))
+        return self.alone(int(d.entries[0]))
 
     @property
-    def best_method(self) -> str:
-        """The more precise method of the two, if it can be used."""
+    def best(self) -> str:
+        """The more precise method of the two that can be used."""
         return "differences" if self.no_complex else "complex step"
 
-    def best(self, d: Direction) -> float:
-        """The slope along `d`, by the better method."""
-        return d.expected(self.best_method)
-
-    def first_sight(self, entries: Iterable[int]) -> np.ndarray:
-        """The slopes along single entries, by differences."""
-        return np.array([central(self.terms(entry), STEP * self.size) for entry in entries])
-
     def diagnosis(self, at: Direction) -> str:
-        """What is likely wrong: from the whole gradient if it is small, else from the entries that were checked."""
-        known = {d.v: d for d in [*self.directions, at] if isinstance(d.v, int)}
+        """What is wrong: from the whole gradient if it is small, else from the entries that were checked."""
+        known = {d.entries[0]: d for d in [*self.directions, at] if d.single}
         whole = self.x.size <= DIAGNOSED_ENTRIES
-        entries = list(range(self.x.size)) if whole else sorted(known)
-        singles = [known.get(entry) or self.along(entry) for entry in entries]
-        shape = self.x.shape if whole else (len(entries),)
-        others = [name for name, x in self.operation.x.items() if x.shape == self.x.shape and name != self.name]
+        entries = np.arange(self.x.size) if whole else np.sort(list(known))
+        shape = self.x.shape if whole else entries.shape
+        expected = [(known.get(entry) or self.alone(int(entry))).expected(self.best) for entry in entries]
+        inputs = {name: x for name, x in self.operation.x.items() if name != self.name}
+        alike = {name: Input(self.operation, name, 1, None) for name, x in inputs.items() if x.shape == self.x.shape}
 
         def part(values: np.ndarray) -> np.ndarray:
             return values.ravel()[entries].reshape(shape)
 
-        return diagnose(
-            Evidence(
-                got=part(self.g),
-                expected=np.array([self.best(d) for d in singles]).reshape(shape),
-                x=part(self.x),
-                d_out=self.operation.d_out,
-                got_for_other_upstream=part(self.operation.wide_for_other[self.name]),
-                others={name: self.beside(name).first_sight(entries).reshape(shape) for name in others},
-                shape=self.x.shape,
-                accuracy=1e-7 if self.no_complex else 1e-12,
-            )
+        evidence = Evidence(
+            got=part(self.operation.wide[self.name]),
+            expected=self.unit * np.reshape(expected, shape),
+            x=part(self.x),
+            d_out=self.operation.d_out,
+            got_for_other_upstream=part(self.operation.wide_for_other[self.name]),
+            others={name: other.by_differences(entries).reshape(shape) for name, other in alike.items()},
+            shape=self.x.shape,
+            accuracy=TOLERANCES[self.best][0],
+            out=self.operation.reference,
+            inputs=inputs,
+            fits=self.fits,
         )
+        return diagnose(evidence) or unexplained(evidence)
 
-    def beside(self, name: str) -> "Input":
-        """Another input of the same operation."""
-        return Input(self.operation, name, self.rng, self.max_entries, self.tolerance)
+    def fits(self, name: str, y: np.ndarray) -> bool:
+        """Whether the gradient would be right if another input were y."""
+        entries, weights = np.arange(self.x.size), self.rng.standard_normal((DIRECTIONS, self.x.size))
+        off = [self.g @ w - central(self.terms(entries, w, {name: y})) for w in weights]
+        return bool((np.abs(off) <= SAME * np.linalg.norm(self.g) * np.linalg.norm(weights, axis=1)).all())

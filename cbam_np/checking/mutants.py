@@ -86,8 +86,11 @@ def sources() -> dict[str, str]:
     return {file.relative_to(ROOT.parent).as_posix(): file.read_text("utf-8") for file in ROOT.rglob("*.py")}
 
 
-def load(mutant: Mutant) -> Any:
-    """A second copy of the package, with the mistake in it. The real one and its files stay as they are."""
+def load(mutant: Mutant, module: str = "cbam_np") -> Any:
+    """A second copy of the package, with the mistake in it. The real one and its files stay as they are.
+
+    module: what to import, for a part of the package that does not come with it.
+    """
     source = sources()[mutant.file]
     if source.count(mutant.original) != 1:
         raise ValueError(f"{mutant.name}: expected {mutant.original!r} once in {mutant.file}")
@@ -95,7 +98,8 @@ def load(mutant: Mutant) -> Any:
     real = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "cbam_np"}
     sys.meta_path.insert(0, finder)
     try:
-        return import_module("cbam_np")
+        import_module(module)
+        return sys.modules["cbam_np"]
     finally:
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name.split(".")[0] == "cbam_np"]:
@@ -222,10 +226,16 @@ MUTANTS = [
             "prod(x.shape)",
         ),
         (
-            "gate by M_c",
+            "mlp, biases",
             "mean for sum",
             "xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims), x.dtype",
             "xp.mean(x, axis=axis, keepdims=keepdims), x.dtype",
+        ),
+        (
+            "gate by M_c",
+            "mean for sum of products",
+            "np.expand_dims(summed, axis)",
+            "np.expand_dims(summed, axis) / prod(a.shape[i] for i in axis)",
         ),
         (
             "max_pool_over_channels",
@@ -519,21 +529,21 @@ MUTANTS = [
     ),
     *_planted(
         "cbam_np/ops/gating.py",
-        ("gate by M_c", "upstream ignored", "d_m = total(", "d_out = 0 * d_out + 1\n        d_m = total("),
-        ("gate by M_c", "path into the map dropped", "total(d_out * f,", "total(0 * f,"),
+        ("gate by M_c", "upstream ignored", "d_m = total_of", "d_out = 0 * d_out + 1\n        d_m = total_of"),
+        ("gate by M_c", "path into the map dropped", "(d_out, f,", "(0 * d_out, f,"),
         ("gate by M_c", "path into the features dropped", "d_f = m * d_out", "d_f = 0 * f"),
         ("gate by M_c", "features get d_out ungated", "d_f = m * d_out", "d_f = d_out"),
         ("gate by M_c", "features for map", "d_f = m * d_out", "d_f = f * d_out"),
         ("gate by M_s", "d_m for m", "d_f = m * d_out", "d_f = d_m * d_out"),
-        ("gate by M_s", "output for features in d_m", "total(d_out * f,", "total(d_out * out,"),
-        ("gate by M_s", "features forgotten in d_m", "total(d_out * f,", "total(d_out,"),
-        ("gate by M_c", "d_m not summed over W", "axis=broadcast_axes,", "axis=broadcast_axes[:1],"),
-        ("gate by M_s", "d_m summed over W too", "axis=broadcast_axes,", "axis=(*broadcast_axes, 3),"),
+        ("gate by M_s", "output for features in d_m", "(d_out, f,", "(d_out, out,"),
+        ("gate by M_s", "features forgotten in d_m", "(d_out, f,", "(d_out, 0 * f + 1,"),
+        ("gate by M_c", "d_m not summed over W", "axis=broadcast_axes)", "axis=broadcast_axes[:1])"),
+        ("gate by M_s", "d_m summed over W too", "axis=broadcast_axes)", "axis=(*broadcast_axes, 3))"),
         (
             "gate by M_s",
             "d_m summed over the wrong axis",
-            "total(d_out * f, axis=broadcast_axes, keepdims=True)",
-            "total(d_out * f, axis=0, keepdims=True)[:, :1] + 0 * m",
+            "total_of_products(d_out, f, axis=broadcast_axes)",
+            "total_of_products(d_out, f, axis=(0,))[:, :1] + 0 * m",
         ),
     ),
     *_planted(
@@ -604,6 +614,198 @@ MUTANTS = [
             "forward in parallel, backward in sequence",
             "spatial_attention(f1, params, ties, maps)",
             "spatial_attention(f, params, ties, maps)",
+        ),
+    ),
+    *_planted(
+        "cbam_np/ops/normalisation.py",
+        (
+            "batch_norm",
+            "upstream ignored",
+            "d_wide = xp.astype(d_out, accumulator(x), copy=False)\n        d_beta = total(d_wide, axis=(0, 2, 3))\n"
+            "        d_gamma = total(d_wide * x_hat, axis=(0, 2, 3))\n        through_v",
+            "d_wide = xp.ones_like(x)\n        d_beta = total(d_wide, axis=(0, 2, 3))\n"
+            "        d_gamma = total(d_wide * x_hat, axis=(0, 2, 3))\n        through_v",
+        ),
+        ("batch_norm", "path through the mean dropped", "d_wide - (d_beta / M)[:, None, None] - ", "d_wide - "),
+        ("batch_norm", "path through the variance dropped", "[:, None, None] - through_v)", "[:, None, None])"),
+        ("batch_norm", "variance's path not through x̂", "through_v = x_hat * (", "through_v = 1 * ("),
+        ("batch_norm", "M forgotten in the mean's path", "(d_beta / M)[:, None, None]", "d_beta[:, None, None]"),
+        ("batch_norm", "N for M", "x_hat * (d_gamma / M)", "x_hat * (d_gamma / N)"),
+        ("batch_norm", "γ forgotten in d_x", "(gamma_wide * s)[:, None, None] * (", "s[:, None, None] * ("),
+        ("batch_norm", "1/√v forgotten in d_x", "(gamma_wide * s)[:, None, None] * (", "gamma_wide[:, None, None] * ("),
+        (
+            "batch_norm",
+            "d_γ from x before it is normalised",
+            "d_gamma = total(d_wide * x_hat, axis=(0, 2, 3))\n        through_v",
+            "d_gamma = total(d_wide * wide, axis=(0, 2, 3))\n        through_v",
+        ),
+        ("batch_norm", "d_γ and d_β swapped", "for d in (d_x, d_gamma, d_beta))", "for d in (d_x, d_beta, d_gamma))"),
+        (
+            "batch_norm",
+            "unbiased variance forward, biased backward",
+            "v = total(centred * centred, axis=(0, 2, 3)) / M",
+            "v = total(centred * centred, axis=(0, 2, 3)) / (M - 1)",
+        ),
+        (
+            "batch_norm",
+            "ε outside the square root",
+            "s = 1 / xp.sqrt(v + eps)\n    x_hat = centred",
+            "s = 1 / (xp.sqrt(v) + 1e3 * eps)\n    x_hat = centred",
+        ),
+        (
+            "batch_norm_evaluation",
+            "upstream ignored",
+            "d_wide = xp.astype(d_out, accumulator(x), copy=False)\n        d_beta = total(d_wide, axis=(0, 2, 3))\n"
+            "        d_gamma = total(d_wide * x_hat, axis=(0, 2, 3))\n        d_x",
+            "d_wide = xp.ones_like(x)\n        d_beta = total(d_wide, axis=(0, 2, 3))\n"
+            "        d_gamma = total(d_wide * x_hat, axis=(0, 2, 3))\n        d_x",
+        ),
+        (
+            "batch_norm_evaluation",
+            "gradient as in training",
+            "d_x = (gamma_wide * s)[:, None, None] * d_wide",
+            "d_x = (gamma_wide * s)[:, None, None] * (d_wide - xp.mean(d_wide, axis=(0, 2, 3), keepdims=True))",
+        ),
+        ("batch_norm_evaluation", "γ forgotten in d_mean", "d_mean = -gamma_wide * s", "d_mean = -s"),
+        ("batch_norm_evaluation", "d_mean with the wrong sign", "d_mean = -gamma_wide", "d_mean = gamma_wide"),
+        ("batch_norm_evaluation", "2 forgotten in d_variance", "* s * s * d_gamma / 2", "* s * s * d_gamma"),
+        ("batch_norm_evaluation", "d_variance by s, not s²", "* s * s * d_gamma / 2", "* s * d_gamma / 2"),
+    ),
+    *_planted(
+        "cbam_np/ops/windows.py",
+        (
+            "max_pool2d 3×3, stride 2",
+            "upstream ignored",
+            "max_backward(xp.reshape(d_out, largest.shape))",
+            "max_backward(xp.ones_like(largest))",
+        ),
+        (
+            "max_pool2d 3×3, stride 2",
+            "gradient one pixel off",
+            "d_x_padded[:, :, p : p + H, p : p + W]",
+            "d_x_padded[:, :, p - 1 : p - 1 + H, p : p + W]",
+        ),
+        (
+            "max_pool2d 3×3, stride 2",
+            "every entry of a window gets the gradient",
+            "d_windows = max_backward(xp.reshape(d_out, largest.shape))",
+            "d_windows = xp.reshape(d_out, largest.shape) + xp.zeros((N * C, k * k, H_out, W_out))",
+        ),
+        (
+            "max_pool2d 3×3, stride 2",
+            "an entry that won twice collects once",
+            "d_x_padded = columns_backward(xp.reshape(d_windows, columns.shape))\n        return",
+            "d_columns = xp.reshape(d_windows, columns.shape)\n"
+            "        wins = columns_backward(xp.astype(d_columns != 0, x.dtype))\n"
+            "        d_x_padded = columns_backward(d_columns) / xp.where(wins > 1, wins, xp.ones_like(wins))\n"
+            "        return",
+        ),
+        (
+            "avg_pool2d 3×3, stride 2",
+            "upstream ignored",
+            "avg_backward(xp.reshape(d_out, average.shape))",
+            "avg_backward(xp.ones_like(average))",
+        ),
+        (
+            "avg_pool2d 3×3, stride 2",
+            "sum for average",
+            "avg_backward(xp.reshape(d_out, average.shape))",
+            "k * k * avg_backward(xp.reshape(d_out, average.shape))",
+        ),
+        (
+            "avg_pool2d 3×3, stride 2",
+            "height and width swapped",
+            "avg_backward(xp.reshape(d_out, average.shape))",
+            "avg_backward(xp.reshape(xp.permute_dims(d_out, (0, 1, 3, 2)), average.shape))",
+        ),
+    ),
+    *_planted(
+        "cbam_np/ops/residual.py",
+        ("add", "upstream ignored", "return d_out, d_out", "return 0 * d_out + 1, 0 * d_out + 1"),
+        ("add", "shortcut's gradient dropped", "return d_out, d_out", "return d_out, 0 * d_out"),
+        ("add", "gradient shared out", "return d_out, d_out", "return d_out / 2, d_out / 2"),
+    ),
+    *_planted(
+        "cbam_np/ops/dense.py",
+        ("linear, bias", "upstream ignored", "d_w = d_out.T @ x", "d_out = 0 * d_out + 1\n        d_w = d_out.T @ x"),
+        ("linear, bias", "d_w transposed", "d_out.T @ x", "x.T @ d_out"),
+        ("linear, bias", "w transposed on the way back", "d_x = d_out @ w", "d_x = d_out @ w.T"),
+        ("linear, bias", "d_bias averaged over the batch", "total(d_out, axis=0)", "total(d_out, axis=0) / x.shape[0]"),
+        ("linear, bias", "d_w averaged over the batch", "d_out.T @ x", "d_out.T @ x / x.shape[0]"),
+    ),
+    *_planted(
+        "cbam_np/ops/excitation.py",
+        ("squeeze_excitation, biases", "upstream ignored", "gate_backward(d_out)", "gate_backward(0 * d_out + 1)"),
+        (
+            "squeeze_excitation, biases",
+            "path through the gates dropped",
+            "return d_f_gate + avg_backward(d_avg_c),",
+            "return d_f_gate,",
+        ),
+        (
+            "squeeze_excitation, biases",
+            "path through the features dropped",
+            "return d_f_gate + avg_backward(d_avg_c),",
+            "return 0 * d_f_gate + avg_backward(d_avg_c),",
+        ),
+        (
+            "squeeze_excitation, biases",
+            "sigmoid forgotten",
+            "mlp_backward(sigmoid_backward(d_s[:, :, 0, 0]))",
+            "mlp_backward(d_s[:, :, 0, 0])",
+        ),
+    ),
+    *_planted(
+        "cbam_np/ops/losses.py",
+        ("softmax_cross_entropy", "upstream ignored", "d = d_out[:, None]", "d = 0 * d_out[:, None] + 1"),
+        ("softmax_cross_entropy", "labels forgotten", "keepdims=True) - t)", "keepdims=True))"),
+        ("softmax_cross_entropy", "wrong sign", "keepdims=True) - t)", "keepdims=True) + t)"),
+        ("softmax_cross_entropy", "logits for probabilities", "d * (xp.exp(log_p) *", "d * (z *"),
+        (
+            "softmax_cross_entropy",
+            "averaged over the batch",
+            "d = d_out[:, None]",
+            "d = d_out[:, None] / d_out.shape[0]",
+        ),
+        (
+            "softmax_cross_entropy",
+            "normalised over the batch",
+            "log_p = z - xp.log(total(xp.exp(z), axis=1, keepdims=True))",
+            "log_p = z - xp.log(total(xp.exp(z), axis=0, keepdims=True))",
+        ),
+        ("smooth_l1", "upstream ignored", "d_predictions = d_out * xp.where", "d_predictions = xp.where"),
+        (
+            "smooth_l1",
+            "e twice as steep where it is near",
+            "xp.where(far, sign, e / beta)",
+            "xp.where(far, sign, 2 * e / beta)",
+        ),
+        ("smooth_l1", "straight everywhere", "xp.where(far, sign, e / beta)", "sign"),
+        ("smooth_l1", "squared everywhere", "xp.where(far, sign, e / beta)", "e / beta"),
+        (
+            "smooth_l1",
+            "target's sign forgotten",
+            "return d_predictions, -d_predictions",
+            "return d_predictions, d_predictions",
+        ),
+        (
+            "binary_cross_entropy",
+            "upstream ignored",
+            "return d_out * (probability - targets), -d_out * logits",
+            "return probability - targets, -logits",
+        ),
+        ("binary_cross_entropy", "targets forgotten", "d_out * (probability - targets)", "d_out * probability"),
+        (
+            "binary_cross_entropy",
+            "the sigmoid's derivative once more",
+            "d_out * (probability - targets)",
+            "d_out * (probability - targets) * probability * (1 - probability)",
+        ),
+        (
+            "binary_cross_entropy",
+            "σ(|z|) for σ(z)",
+            "probability = xp.where(positive, xp.ones_like(e), e) / (1 + e)",
+            "probability = 1 / (1 + e)",
         ),
     ),
 ]

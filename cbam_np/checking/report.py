@@ -55,37 +55,36 @@ class Report:
         """The largest error of any row that was compared; inf if nothing could be compared."""
         return max((row.error for row in self.rows if row.verdict != "not compared"), default=float("inf"))
 
+    @property
+    def verdict(self) -> str:
+        """ "ok" or "NOT OK", and whether something was not compared, or not in full."""
+        if self.ok:
+            partly = any(row.note or row.kinks for row in self.rows)
+            return "ok, but not everything was compared" if partly else "ok"
+        wrong = any(row.verdict == "wrong" for row in self.rows)
+        return "NOT OK" if wrong else "NOT OK, because too little was compared"
+
     def notes(self) -> list[str]:
         """What the rows have to say, each thing once, with the inputs and the methods it is about."""
-        said: dict[str, list[Row]] = {}
-        for row in self.rows:
-            if row.note:
-                said.setdefault(row.note, []).append(row)
-        return [
-            f"{', '.join(dict.fromkeys(row.input for row in rows))} "
-            f"({', '.join(dict.fromkeys(row.method for row in rows))}): {note}"
-            for note, rows in said.items()
-        ]
+        notes = []
+        for note in dict.fromkeys(row.note for row in self.rows if row.note):
+            about = [row for row in self.rows if row.note == note]
+            inputs, methods = dict.fromkeys(row.input for row in about), dict.fromkeys(row.method for row in about)
+            notes.append(f"{', '.join(inputs)} ({', '.join(methods)}): {note}")
+        return notes
 
     def table(self) -> Table:
         """The rows as a rich table."""
-        table = Table(title=f"gradient check of {escape(self.name)}: {'ok' if self.ok else 'NOT OK'}")
+        table = Table(title=escape(f"gradient check of {self.name}: {self.verdict}"))
         table.title_justify = table.caption_justify = "left"
         for column in ("input", "method", "compared", "max error", "worst at", "got", "expected", "verdict"):
-            justify: Literal["left", "right"] = "right" if column in ("compared", "got", "expected") else "left"
-            table.add_column(column, justify=justify, overflow="fold")
+            numeric = column in ("compared", "got", "expected")
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in self.rows:
-            measured = row.compared > 0
-            table.add_row(
-                escape(row.input),
-                row.method,
-                str(row.compared) if measured else "",
-                f"{row.error:.1e}" if measured else "",
-                ("kinks together" if row.where is None else str(row.where)) if measured else "",
-                f"{row.got:.7g}" if measured else "",
-                f"{row.expected:.7g}" if measured else "",
-                COLOURED[row.verdict] + (f", {row.kinks} at kinks" if row.kinks else ""),
-            )
+            where = "kinks together" if row.where is None else str(row.where)
+            numbers = str(row.compared), f"{row.error:.1e}", where, f"{row.got:.7g}", f"{row.expected:.7g}"
+            verdict = COLOURED[row.verdict] + (f", {row.kinks} at kinks" if row.kinks else "")
+            table.add_row(escape(row.input), row.method, *(numbers if row.compared else [""] * 5), verdict)
         table.caption = escape("\n".join(self.notes())) or None
         return table
 

@@ -11,7 +11,9 @@ gradients are zero or symmetric, and wrong ones pass.
 Slopes are measured in float64 and compared with what backward returns in float64. The gradient of a
 float32 or float16 input is then compared with that one, entry by entry.
 
-The work is done in `cbam_np.checking`; what is likely wrong with a wrong gradient is worked out in `diagnosis` there.
+Read `simple` first: it is the same check without all that makes this one long. What is added here: inputs of any size,
+scale, dtype and library, the complex step, kinks, what else a backward promises, where a gradient is wrong, and why.
+The work is done in the modules beside this one, see `cbam_np.checking`.
 """
 
 from typing import Any
@@ -19,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from cbam_np.checking.comparison import Input
-from cbam_np.checking.operation import Op, Operation
+from cbam_np.checking.forms import AnyOp, Op, as_op
+from cbam_np.checking.operation import Operation
 from cbam_np.checking.report import COLOURED, Report, Row
 
 __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
@@ -27,20 +30,24 @@ __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
 STREAM = 2018  # random numbers of our own, or d_out would be the very x that a caller drew from the same seed
 
 
-def gradcheck(op: Op, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
+def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
     """Check the backward of any `out, backward = op(*inputs)`.
 
-    inputs: floating-point arrays of any library, or dicts of them (their gradients come back as a dict with
-    the same keys). Anything else (None, a number, labels) is passed on to `op` and not differentiated. Use a
-    lambda or functools.partial for keyword arguments. `backward(d_out)` returns one gradient for each input, in order;
-    a single gradient needs no tuple. op has to work in float64 as well, and to give the same output every time.
+    op: a function that returns (out, backward). Or a pair (forward, backward) of functions: if forward returns
+    (out, cache), backward takes (d_out, cache); if it returns out, backward takes (d_out, *inputs). Or a
+    `torch.autograd.Function`. It has to work in float64 as well, and to give the same output every time.
+
+    inputs: floating-point arrays of any library, or dicts, lists and tuples of them, nested as you like: their gradients
+    come back in the same structure. Anything else (None, a number, labels) is passed on to `op` and not
+    differentiated. Use a lambda or functools.partial for keyword arguments. `backward(d_out)` returns one gradient for
+    each input, in order; a single gradient needs no tuple.
 
     seed: of d_out and of the random directions. max_entries: inputs up to this size are checked entry by entry,
     larger ones at that many random entries; random directions through all entries are added in both cases.
     tolerance: relative, instead of 1e-7 by differences, 1e-9 by the complex step, 1e-5 in float32, 1e-2 in float16.
 
-    Also checked: shape, dtype and library of every gradient; that neither inputs nor d_out are modified; that a second
-    backward gives the same.
+    Also checked: shape, dtype and library of every gradient; that there are no others; that inputs, output and d_out
+    stay as they are; that a second backward gives the same and leaves the first one's gradients alone.
 
     Where op has a kink (a tie in a maximum, the corner of ReLU) there is no derivative to compare with. Such an
     entry is counted and left out, unless its gradient is neither 0 nor between the slopes to both sides; where several
@@ -50,16 +57,17 @@ def gradcheck(op: Op, *inputs: Any, seed: int = 0, max_entries: int = 256, toler
     What no gradient check can see: which side is taken at a kink; branches that these inputs do not reach;
     a forward that computes the wrong thing, with a backward that agrees.
 
-    Returns a `Report`. Raises TypeError or ValueError, with the argument's name, for what cannot be checked.
+    Returns a `Report`; its first line says if something was not compared. Raises TypeError or ValueError, with the
+    argument's name, for what cannot be checked: among others numbers below 1e-150 or above 1e150.
     """
     for argument, value, least in (("seed", seed, 0), ("max_entries", max_entries, 1)):
         if not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{argument}: expected an integer of at least {least}, got {value!r}")
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance: expected a positive number, got {tolerance!r}")
-    rng = np.random.default_rng([seed, STREAM])
-    operation = Operation(op, inputs, rng)
-    rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in operation.modified.items()]
+    operation = Operation(as_op(op), inputs, np.random.default_rng([seed, STREAM]))
+    about_others = {name: note for name, note in operation.broken.items() if name not in operation.leaves}
+    rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in about_others.items()]
     for name in operation.leaves:
-        rows += Input(operation, name, rng, max_entries, tolerance).rows()
+        rows += Input(operation, name, max_entries, tolerance).rows()
     return Report(operation.name, tuple(rows))

@@ -1,75 +1,99 @@
-"""The command `cbam-np`, also `python -m cbam_np`."""
+"""The command `cbam-np`, also `python -m cbam_np`.
+
+A command's file is imported when that command is called, so `cbam-np --help` is quick and needs no extra.
+"""
 
 import argparse
 import sys
-from pathlib import Path
-
-from rich.console import Console
+from collections.abc import Iterable
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn
 
 from cbam_np import __version__
+from cbam_np.commands import extras, terminal
+
+OK, FAILED, NOT_RUN = 0, 1, 2
+INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell reports a program that SIGINT or SIGPIPE ended
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = argparse.ArgumentParser(prog="cbam-np", description="CBAM from scratch, forward and backward, checked.")
+class Command(NamedTuple):
+    """A row of the table: what the command does, and the extra it needs besides the package itself."""
+
+    summary: str
+    extra: str = ""
+
+
+COMMANDS = {
+    "tour": Command("follow a photograph through the eleven formulas, with a picture at the end", extra="tour"),
+    "train": Command("train a network with attention on digits among clutter, and show where it looks", extra="train"),
+    "check": Command("check every gradient against every oracle on this machine"),
+    "bench": Command("time the block beside PyTorch on one thread", extra="torch"),
+    "doctor": Command("show what is installed, how to install the rest, and which array libraries work here"),
+    "gpu-test": Command("run the tests, the gradient checks and timings on a GPU, and write one file of results"),
+}
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a command."""
+    return import_module(f"cbam_np.commands.{name.replace('-', '_')}")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ValueError."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """All commands, and the options of those in `names`."""
+    top = Parser(prog="cbam-np", description="CBAM from scratch, forward and backward, checked.")
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", required=True)
-
-    check = commands.add_parser("check", help="check every gradient against every oracle on this machine")
-    check.add_argument("--backend", default="numpy", help="array library: numpy (default), cupy, torch, ...")
-    check.add_argument("--channels", type=int, default=6, help="C of the inputs (default %(default)s)")
-    check.add_argument("--size", type=int, default=9, help="H of the inputs, W is H + 1 (default %(default)s)")
-    check.add_argument("--seed", type=int, default=0, help="of the inputs and upstream gradients (default %(default)s)")
-
-    tour = commands.add_parser("tour", help="a photograph through the eleven formulas, with a picture at the end")
-    tour.add_argument("--output", type=Path, default=Path("tour.png"), help="the picture (default %(default)s)")
-    tour.add_argument("--dark", action="store_true", help="draw the picture on a dark background")
-    tour.add_argument("--seed", type=int, default=0, help="of the gradient check (default %(default)s)")
-
-    bench = commands.add_parser("bench", help="time the block against PyTorch, one thread, side by side")
-    bench.add_argument("--rounds", type=int, default=15, help="timed rounds per size (default %(default)s)")
-    bench.add_argument("--seed", type=int, default=0, help="of the inputs (default %(default)s)")
-
-    gpu = commands.add_parser("gpu-test", help="tests, gradient checks and timings on a GPU, into one results file")
-    gpu.add_argument("--output", type=Path, default=Path("docs/gpu-results.json"), help="(default %(default)s)")
-    gpu.add_argument("--rounds", type=int, default=20, help="timed rounds per size (default %(default)s)")
-
-    commands.add_parser("doctor", help="what is installed, and which array libraries can be used here")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name, help=command.summary, description=f"{command.summary[0].upper()}{command.summary[1:]}."
+        )
+        if name in names:
+            module_of(name).add_arguments(sub)
     return top
+
+
+def options_in(arguments: list[str], name: str) -> dict[str, Any] | None:
+    """The options of the command `name`; None if --help or --version have already printed what was asked for."""
+    try:
+        return vars(parser([name]).parse_args(arguments))
+    except SystemExit:
+        return None
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all went well, 1 if a check failed, 2 if it could not be run."""
-    options = parser().parse_args(arguments)
-    console = Console()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = next((word for word in arguments if word in COMMANDS), "")
+    terminal.fall_back_to_plain_characters()
     try:
-        if options.command == "check":
-            from cbam_np.commands import check
-
-            ok = check.run(options.backend, options.channels, options.size, options.seed, console)
-        elif options.command == "tour":
-            from cbam_np.commands import tour
-
-            ok = tour.run(options.output, seed=options.seed, dark=options.dark, console=console)
-        elif options.command == "bench":
-            from cbam_np.commands import bench
-
-            ok = bench.run(options.rounds, options.seed, console)
-        elif options.command == "gpu-test":
-            from cbam_np.commands import gpu_test
-
-            ok = gpu_test.run(options.output, options.rounds, console)
-        else:
-            from cbam_np.commands import doctor
-
-            ok = doctor.run(console)
-    except ImportError as error:
-        extra = {"tour": "tour", "bench": "torch"}.get(options.command)
-        if extra is None:
+        options = options_in(arguments, name)
+        ok = options is None or module_of(options.pop("command")).run(console=terminal.Screen(), **options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        terminal.discard_unwritten()
+        return PIPE_CLOSED
+    except ModuleNotFoundError as error:
+        if not COMMANDS[name].extra or str(error.name).startswith("cbam_np"):
             raise
-        print(f'cbam-np {options.command}: {error}. Install it with: pip install "cbam-np[{extra}]"', file=sys.stderr)
-        return 2
-    except (RuntimeError, ValueError) as error:
-        print(f"cbam-np {options.command}: {error}", file=sys.stderr)
-        return 2
-    return 0 if ok else 1
+        return not_run(name, f"{error}. In the folder of your clone: {extras.install_line(COMMANDS[name].extra)}")
+    except (ValueError, RuntimeError, OSError, MemoryError) as error:
+        return not_run(name, str(error))
+    return OK if ok else FAILED
+
+
+def not_run(name: str, reason: str) -> int:
+    """Say in one line why a command could not be run."""
+    print(" ".join(f"cbam-np {name}".split()) + f": {' '.join(reason.split())}", file=sys.stderr)
+    terminal.discard_unwritten()
+    return NOT_RUN

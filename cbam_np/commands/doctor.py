@@ -1,40 +1,60 @@
-"""`cbam-np doctor`: what is installed, and which array libraries can be used here."""
+"""`cbam-np doctor`: what is installed, how to install the rest, and which array libraries can be used here."""
 
+import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from cbam_np import __version__
 from cbam_np.arrays import array_library, asarray, to_numpy
 from cbam_np.attention.block import CBAM
+from cbam_np.commands import extras, terminal
 
-PACKAGES = (
-    "numpy",
-    "array-api-compat",
-    "rich",
-    "torch",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-    "jax",
-    "array-api-strict",
-    "matplotlib",
-    "scikit-image",
-    "jupyterlab",
-    "pytest",
-)
-LIBRARIES = ("numpy", "cupy", "torch", "jax.numpy", "array_api_strict")
+LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")
+EITHER = {"cupy12x": "cupy13x", "cupy13x": "cupy12x"}  # extras of which only one can be installed
 
 
-def installed(package: str) -> str:
-    """The version of a package, or "" if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No options."""
+
+
+def run(console: Console) -> bool:
+    """Print what is here and what is missing; True if NumPy, which everything needs, works."""
+    console.print(f"cbam_np {__version__}, Python {platform.python_version()}, {platform.platform()}", highlight=False)
+    show_extras(console)
+
+    table = terminal.new_table(console, "Array libraries: can the block run on them here?")
+    table.add_column("library")
+    table.add_column("usable")
+    reasons = {library: diagnosis(library) for library in LIBRARIES}
+    for library, reason in reasons.items():
+        table.add_row(library, f"[yellow]no: {escape(reason)}" if reason else "[green]yes")
+    terminal.show(console, table)
+    return not reasons["numpy"]
+
+
+def show_extras(console: Console) -> None:
+    """The versions of the packages that are installed, the extras that lack some, and the line that installs each."""
+    wanted = extras.packages()
+    versions = {package: extras.installed(package) for package in sorted(set().union(*wanted.values()))}
+    console.print(", ".join(f"{package} {found}" for package, found in versions.items() if found), highlight=False)
+    missing = {extra: [p for p in packages if not versions[p]] for extra, packages in wanted.items() if extra}
+
+    table = terminal.new_table(console, "Extras")
+    for head in ("extra", "for", "here"):
+        table.add_column(head)
+    for extra, packages in missing.items():
+        here = f"[yellow]missing: {', '.join(packages)}" if packages else "[green]installed"
+        table.add_row(extra, extras.PURPOSES.get(extra, ""), here)
+    terminal.show(console, table)
+    if not wanted:
+        console.print("cbam_np is not installed but only on the path, so its extras are not known: pip install -e .")
+    complete = {extra for extra, packages in missing.items() if not packages}
+    for extra in missing:
+        if extra not in complete and EITHER.get(extra) not in complete:
+            line = f"To install {extra}: {extras.install_line(extra)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def diagnosis(library: str) -> str:
@@ -47,25 +67,3 @@ def diagnosis(library: str) -> str:
     except Exception as error:
         return str(error)
     return ""
-
-
-def run(console: Console | None = None) -> bool:
-    """Print both tables; True if NumPy, which everything needs, works."""
-    console = console or Console()
-    console.print(f"cbam_np {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    packages = Table(box=box.SIMPLE_HEAD, title="packages", title_justify="left")
-    packages.add_column("package")
-    packages.add_column("version")
-    for package in PACKAGES:
-        packages.add_row(package, installed(package) or "[yellow]not installed")
-    libraries = Table(
-        box=box.SIMPLE_HEAD, title="array libraries: can the block run on them here?", title_justify="left"
-    )
-    libraries.add_column("library")
-    libraries.add_column("usable")
-    found = {library: diagnosis(library) for library in LIBRARIES}
-    for library, reason in found.items():
-        libraries.add_row(library, f"[yellow]no: {escape(reason)}" if reason else "[green]yes")
-    console.print(packages)
-    console.print(libraries)
-    return not found["numpy"]

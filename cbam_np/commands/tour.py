@@ -1,29 +1,28 @@
-"""A walk through the eleven formulas on a photograph: `cbam-np tour`. Needs the extra "tour".
+"""`cbam-np tour`: a photograph through the eleven formulas. Needs the extra "tour".
 
 Sixteen fixed filters turn the photograph into feature maps F, and the block runs on them. Its weights are set by
-hand: initial weights open gates at random, which shows nothing, and training is another chapter.
+hand: initial weights open the gates at random, which shows nothing, and training is another chapter.
 """
 
+import argparse
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import imread
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
+from rich.table import Table
 
 from cbam_np.arrays import Params
 from cbam_np.attention.block import cbam
 from cbam_np.attention.channel import channel_attention
 from cbam_np.attention.spatial import spatial_attention
 from cbam_np.checking.thorough import COLOURED, gradcheck
+from cbam_np.commands import terminal
+from cbam_np.commands.files import RESULTS, output_file
+from cbam_np.commands.whole_numbers import add_seed
 from cbam_np.ops import (
     avg_pool_over_channels,
     avg_pool_over_space,
@@ -36,6 +35,10 @@ from cbam_np.ops import (
     relu,
     sigmoid,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # One row of W1 is one question about the whole picture: does the first group of channels outweigh the second?
 # The same row, transposed, in W2 acts on the answer: it opens the first group and shuts the second.
@@ -50,7 +53,16 @@ QUESTIONS = {
 }
 
 SECTIONS = {1: "The block, from outside", 3: "Channel attention", 8: "Spatial attention"}
+FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
 SHOWN = ["dark", "red", "blue", "line │", "edge ╲"]  # the channels of F and F″ in the picture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    path = RESULTS / "tour.png"
+    parser.add_argument("--output", type=Path, default=path, help="file for the picture (default %(default)s)")
+    parser.add_argument("--dark", action="store_true", help="draw the picture on a dark background")
+    add_seed(parser, "the gradient check")
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class Step:
 
 def photograph() -> np.ndarray:
     """Chelsea the cat, a photograph by Stéfan van der Walt (CC0) that scikit-image ships: (150, 225, 3) in [0, 1]."""
+    from matplotlib.image import imread
+
     # read as a file: importing skimage.data would set up its downloads
     image = imread(str(files("skimage") / "data" / "chelsea.png"))[:, :450].astype(np.float64)
     return image.reshape(150, 2, 225, 2, 3).mean(axis=(1, 3))
@@ -137,7 +151,7 @@ def weights_by_hand() -> Params:
 
 
 def walk(f: np.ndarray, params: Params) -> list[Step]:
-    """The eleven formulas on `f` (1, 16, H, W), in the document's order: the block from outside, then from inside."""
+    """The eleven formulas on `f` (1, 16, H, W), in the document's order: the block from outside, then its parts."""
     names = list(filters())
 
     def largest(values: np.ndarray, count: int = 3) -> str:
@@ -166,39 +180,43 @@ def walk(f: np.ndarray, params: Params) -> list[Step]:
     out, _ = gate(m_s, scaled)
 
     answers, _ = relu(max_c @ params["channel.w1"].T)
-    loudest = list(QUESTIONS)[int(np.argmax(answers))]
+    strongest = list(QUESTIONS)[int(np.argmax(answers))]
     wins = np.bincount(np.argmax(scaled, axis=1).ravel()) / max_s.size
     lines = [
-        ("F′ = M_c(F) ⊗ F", f1, f"every channel scaled by its gate: {kept(f1, f)} of F is left"),
-        ("F″ = M_s(F′) ⊗ F′", f2, f"every pixel scaled by its gate: {kept(f2, f)} of F is left"),
+        ("F′ = M_c(F) ⊗ F", f1, f"each channel is scaled by its gate; {kept(f1, f)} of F is left"),
+        ("F″ = M_s(F′) ⊗ F′", f2, f"each pixel is scaled by its gate; {kept(f2, f)} of F is left"),
         ("F^c_avg = 1/(HW) Σ_ij F", avg_c, f"largest: {largest(avg_c)}"),
         ("F^c_max = max_ij F", max_c, f"largest: {largest(max_c)}"),
         (
             "MLP(x) = W2 ReLU(W1 x)",
             z_max,
-            f"of F^c_avg: {span(z_avg)}, of F^c_max: {span(z_max)}\nloudest answer: {loudest}, {answers.max():.2f}",
+            f"for F^c_avg {span(z_avg)}; for F^c_max {span(z_max)}\nstrongest answer: {strongest}, {answers.max():.2f}",
         ),
         (
             "M_c = σ(MLP(F^c_avg) + MLP(F^c_max))",
             m_c,
-            f"open: {largest(gates)}; shut: {names[int(np.argmin(gates))]} {gates.min():.2f}",
+            f"most open: {largest(gates)}; most closed: {names[int(np.argmin(gates))]} {gates.min():.2f}",
         ),
-        ("F′ = M_c ⊗ F", scaled, f"largest difference from (1): {np.abs(scaled - f1).max():g}"),
-        ("F^s_avg = 1/C Σ_k F′", avg_s, f"{span(avg_s)}, largest at {where(avg_s)}"),
+        ("F′ = M_c ⊗ F", scaled, f"the largest difference from (1) is {np.abs(scaled - f1).max():g}"),
+        ("F^s_avg = 1/C Σ_k F′", avg_s, f"{span(avg_s)}; largest at {where(avg_s)}"),
         (
             "F^s_max = max_k F′",
             max_s,
             f"{span(max_s)}; {names[int(np.argmax(wins))]} is the largest at {wins.max():.0%} of the pixels",
         ),
-        ("M_s = σ(Conv_7×7([F^s_avg; F^s_max]))", m_s, f"{span(m_s)}, mean {m_s.mean():.2f}, largest at {where(m_s)}"),
-        ("F″ = M_s ⊗ F′", out, f"largest difference from (2): {np.abs(out - f2).max():g}"),
+        (
+            "M_s = σ(Conv_7×7([F^s_avg; F^s_max]))",
+            m_s,
+            f"{span(m_s)}, on average {m_s.mean():.2f}; largest at {where(m_s)}",
+        ),
+        ("F″ = M_s ⊗ F′", out, f"the largest difference from (2) is {np.abs(out - f2).max():g}"),
     ]
     return [Step(number, *line) for number, line in enumerate(lines, 1)]
 
 
 def span(x: np.ndarray) -> str:
     """The smallest and the largest entry in words."""
-    return f"{x.min():.2f} … {x.max():.2f}"
+    return f"from {x.min():.2f} to {x.max():.2f}"
 
 
 def kept(out: np.ndarray, f: np.ndarray) -> str:
@@ -206,8 +224,12 @@ def kept(out: np.ndarray, f: np.ndarray) -> str:
     return f"{np.abs(out).sum() / np.abs(f).sum():.1%}"
 
 
-def draw(image: np.ndarray, f: np.ndarray, steps: list[Step], dark: bool = False) -> Figure:
+def draw(image: np.ndarray, f: np.ndarray, steps: list[Step], dark: bool = False) -> "Figure":
     """The photograph (H, W, 3), M_s, M_s over it, M_c as bars, and some channels of F with what F″ keeps of them."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     names = list(filters())
     m_c, m_s, f2 = steps[5].value.ravel(), steps[9].value[0, 0], steps[10].value
     paper, ink = ("#0d1117", "#e6edf3") if dark else ("#ffffff", "#1f2328")
@@ -240,51 +262,64 @@ def draw(image: np.ndarray, f: np.ndarray, steps: list[Step], dark: bool = False
     return figure
 
 
-def show(ax: Axes, image: np.ndarray, title: str, **scale: Any) -> Any:
+def show(ax: "Axes", image: np.ndarray, title: str, **scale: Any) -> Any:
     """An image without ticks under its title, pixels as they are."""
     ax.set_title(title)
     ax.set(xticks=[], yticks=[])
     return ax.imshow(image, interpolation="nearest", **scale)
 
 
-def run(picture: Path, seed: int = 0, console: Console | None = None, dark: bool = False) -> bool:
+def run(console: Console, output: Path, dark: bool, seed: int) -> bool:
     """Walk the eleven formulas in the terminal, check the block's gradient, and write the picture.
 
-    seed: of the gradient check. dark: the picture has a dark background. Returns whether the check passed.
+    output: a file whose ending names the format. dark: the picture has a dark background. seed: of the gradient check.
+    Returns whether the check passed. Raises ValueError if the picture cannot be written, before anything else.
     """
-    console = console or Console()
-    image = photograph()
-    f, params = features(image), weights_by_hand()
-    steps = walk(f, params)
+    if output.suffix.lower() not in FORMATS:
+        raise ValueError(f"--output: expected a name that ends in {', '.join(FORMATS)}, got {output}")
+    with output_file(output) as file:
+        image = photograph()
+        f, params = features(image), weights_by_hand()
+        steps = walk(f, params)
+        tell(console, f, steps)
+        ok = check_gradient(console, f, params, seed)
+        draw(image, f, steps, dark).savefig(file)
+    console.print(f"The picture: {output.resolve()}", markup=False, highlight=False, soft_wrap=True)
+    return ok
 
+
+def tell(console: Console, f: np.ndarray, steps: list[Step]) -> None:
+    """Print the formulas, each with the shape of its left side and a remark."""
     _, C, H, W = f.shape
-    hidden = len(QUESTIONS)
     console.print(
-        f"A photograph of {H}×{W} pixels through {C} fixed filters and a ReLU gives the feature maps F, 1×{C}×{H}×{W}. "
-        f"The block (C = {C}, r = {C // hidden}, k = 7) has weights set by hand, so that the picture shows something; "
-        "training is another chapter.",
+        f"A photograph of {H}×{W} pixels goes through {C} fixed filters and a ReLU. That gives the feature maps F, "
+        f"1×{C}×{H}×{W}. The weights of the block (C = {C}, r = {C // len(QUESTIONS)}, k = 7) are set by hand, so "
+        "that the picture shows something; training is another chapter.",
         highlight=False,
     )
     for step in steps:
         if step.number in SECTIONS:
             console.rule(f"[bold]{SECTIONS[step.number]}", align="left")
         shape = "×".join(str(size) for size in step.value.shape)
-        console.print(f"{f'({step.number})':>4}  [bold]{step.formula:<52}[/bold][cyan]{shape:>16}", highlight=False)
-        console.print(Padding(step.remark, (0, 0, 0, 6)), highlight=False)
+        line = Table.grid(padding=(0, 2))
+        line.add_column(min_width=4, justify="right")
+        line.add_row(f"({step.number})", f"[bold]{step.formula}[/]\n[cyan]{shape}[/]  {step.remark}")
+        console.print(line, highlight=False)
 
-    console.rule("[bold]The gradient", align="left")
-    stride = max(1, min(H, W) // 8)
+
+def check_gradient(console: Console, f: np.ndarray, params: Params, seed: int) -> bool:
+    """Check the block's gradient on some of the pixels of F, and print what came out."""
+    stride = max(1, min(f.shape[2:]) // 8)
     report = gradcheck(cbam, f[:, :, ::stride, ::stride], params, seed=seed, max_entries=64)
-    console.print(f"The same block, forward and backward, on every {stride}th row and column of F:", highlight=False)
+    console.rule("[bold]The gradient", align="left")
+    console.print(f"The same block, forward and backward, on one in {stride} rows and columns of F:", highlight=False)
+    table = terminal.new_table(console)
+    for head in ("input", "method", "slopes", "largest error", "verdict"):
+        table.add_column(head, justify="right" if head in ("slopes", "largest error") else "left", no_wrap=True)
     for row in report.rows:
-        console.print(
-            f"      {escape(f'{row.input:<24}')}{row.method:<14}{row.compared:>4} slopes, "
-            f"largest error {row.error:.0e}  {COLOURED[row.verdict]}",
-            highlight=False,
-        )
+        verdict = COLOURED[row.verdict]
+        table.add_row(escape(row.input), row.method, str(row.compared), f"{row.error:.0e}", verdict)
+    terminal.show(console, table)
     if not report.ok:
         console.print(report.table())
-
-    draw(image, f, steps, dark).savefig(picture)
-    console.print(f"The picture: {escape(str(picture))}", highlight=False)
     return report.ok

@@ -18,7 +18,7 @@ from cbam_np.inputs import check_channels, check_integer, check_nchw, check_shap
 def _image_and_windows(x: Array, k: int, stride: int = 1, padding: int = 0) -> None:
     namespace(x=x)
     check_nchw("x", x)
-    _check_windows(x.shape[2], x.shape[3], k, stride, padding)
+    check_windows(x.shape[2], x.shape[3], k, stride, padding)
 
 
 @checked(_image_and_windows)
@@ -27,14 +27,14 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
 
         columns[n, (c,u,v), (i,j)] = x_padded[n, c, s·i + u, s·j + v]
 
-    For a fixed (u,v) that is a shifted slice of x_padded, so k² slices are stacked.
+    For a fixed (u,v) this is a shifted slice of x_padded, so columns is a stack of k² slices.
 
     x: (N, C, H, W) -> columns: (N, C·k², H_out·W_out). `backward` is `col2im`.
     """
     xp = array_namespace(x)
     N, C, H, W = x.shape
-    H_out, W_out = _output_size(H, W, k, stride, padding)
-    x_padded = _pad(x, padding, padding, padding, padding)
+    H_out, W_out = output_size(H, W, k, stride, padding)
+    x_padded = pad(x, padding, padding, padding, padding)
     windows = [x_padded[:, :, *window] for window in _windows(H_out, W_out, k, stride)]
     columns = xp.reshape(xp.stack(windows, axis=2), (N, C * k * k, H_out * W_out))
 
@@ -46,8 +46,8 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
 
 def _columns_and_windows(columns: Array, size: tuple[int, int], k: int, stride: int = 1, padding: int = 0) -> None:
     namespace(columns=columns)
-    _check_windows(*size, k, stride, padding)
-    H_out, W_out = _output_size(*size, k, stride, padding)
+    check_windows(*size, k, stride, padding)
+    H_out, W_out = output_size(*size, k, stride, padding)
     if columns.ndim != 3 or columns.shape[1] % (k * k) or columns.shape[2] != H_out * W_out:
         raise ValueError(f"columns: expected (N, C·{k * k}, {H_out * W_out}), got {tuple(columns.shape)}")
 
@@ -58,14 +58,14 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
 
         x_padded[n, c, s·i + u, s·j + v] += columns[n, (c,u,v), (i,j)]      for all (u,v), (i,j)
 
-    im2col reads k² shifted slices; col2im adds to the same k² slices. Cutting off the padding gives x.
+    im2col reads k² shifted slices; col2im adds to the same k² slices. Then the padding is cut off.
 
     columns: (N, C·k², H_out·W_out), size: (H, W) -> x: (N, C, H, W). `backward` is `im2col`.
     """
     xp = array_namespace(columns)
     H, W = size
     p = padding
-    H_out, W_out = _output_size(H, W, k, stride, p)
+    H_out, W_out = output_size(H, W, k, stride, p)
     N, C = columns.shape[0], columns.shape[1] // (k * k)
     slices = xp.reshape(columns, (N, C, k * k, H_out, W_out))
     if is_numpy_array(columns) or is_cupy_array(columns):
@@ -97,7 +97,7 @@ def _image_and_kernel(
         raise ValueError(f"kernel: expected an odd size k×k, so that a window has a centre, got {tuple(kernel.shape)}")
     if bias is not None:
         check_shape("bias", bias, (O,))
-    _check_windows(x.shape[2], x.shape[3], k, stride, (k - 1) // 2 if padding is None else padding)
+    check_windows(x.shape[2], x.shape[3], k, stride, (k - 1) // 2 if padding is None else padding)
 
 
 @checked(_image_and_kernel)
@@ -108,7 +108,7 @@ def conv2d(
 
         out[n,o,i,j] = bias[o] + Σ_{c,u,v} kernel[o,c,u,v] · x_padded[n, c, s·i + u, s·j + v]
 
-    (a cross-correlation, as in every deep-learning library). With the windows in columns it is
+    (a cross-correlation, as in every deep-learning library). With the windows as columns, it is
 
         out = K columns,   K = kernel as an (O, C·k²) matrix
 
@@ -117,13 +117,13 @@ def conv2d(
         d_K = Σ_n d_out[n] columns[n]ᵀ        d_bias[o] = Σ_{n,i,j} d_out[n,o,i,j]
         d_columns = Kᵀ d_out                  d_x = col2im(d_columns)
 
-    At stride 1 the columns need not be made to add them up again. x_padded[a,b] meets kernel[u,v] at i = a - u,
-    j = b - v, so
+    At stride 1 there is no need to make d_columns only to add them up: x_padded[a,b] is multiplied by kernel[u,v]
+    at i = a - u, j = b - v, so
 
         d_x_padded[n,c,a,b] = Σ_{o,u,v} kernel[o,c,u,v] · d_out[n, o, a-u, b-v]
 
-    The minus signs make it a convolution of d_out with the kernel flipped in both directions; k-1 zeros
-    around d_out make every index exist. It takes far less memory if there are fewer channels out than in.
+    The minus signs make this a convolution of d_out with the kernel flipped in both directions; with k-1 zeros
+    around d_out every index exists. It takes far less memory if fewer channels come out than go in.
 
     x: (N, C, H, W), kernel: (O, C, k, k) with odd k, bias: (O,) -> out: (N, O, H_out, W_out).
     padding=None means (k-1)/2, which at stride 1 keeps H and W.
@@ -133,7 +133,7 @@ def conv2d(
     N, C, H, W = x.shape
     O, _, k, _ = kernel.shape
     p = (k - 1) // 2 if padding is None else padding
-    H_out, W_out = _output_size(H, W, k, stride, p)
+    H_out, W_out = output_size(H, W, k, stride, p)
 
     columns, _ = im2col(x, k, stride, p)
     K = xp.reshape(kernel, (O, C * k * k))
@@ -147,7 +147,7 @@ def conv2d(
         d_bias = None if bias is None else total(d_out, axis=(0, 2, 3))
         if stride == 1:
             flipped = xp.permute_dims(xp.flip(kernel, axis=(2, 3)), (1, 0, 2, 3))
-            windows, _ = im2col(_pad(d_out, k - 1, k - 1, k - 1, k - 1), k)
+            windows, _ = im2col(pad(d_out, k - 1, k - 1, k - 1, k - 1), k)
             d_x_padded = xp.reshape(xp.reshape(flipped, (C, O * k * k)) @ windows, (N, C, H + 2 * p, W + 2 * p))
             d_x = d_x_padded[:, :, p : p + H, p : p + W]
         else:
@@ -157,7 +157,8 @@ def conv2d(
     return out, backward
 
 
-def _check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
+def check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
+    """Raise ValueError unless windows of k×k fit into an image of that size."""
     check_integer("k", k, least=1)
     check_integer("stride", stride, least=1)
     check_integer("padding", padding, least=0)
@@ -165,30 +166,32 @@ def _check_windows(H: int, W: int, k: int, stride: int, padding: int) -> None:
         raise ValueError(f"k: expected a window that fits into {(H, W)} with padding {padding}, got {k}")
 
 
-def _output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int, int]:
+def output_size(H: int, W: int, k: int, stride: int, padding: int) -> tuple[int, int]:
     """(H_out, W_out): how often the window fits."""
     return (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1
 
 
 def _windows(H_out: int, W_out: int, k: int, s: int) -> list[tuple[slice, slice]]:
-    """For each place (u,v) in the window, row by row: the rows and the columns of x_padded that are seen there."""
+    """For each place (u,v) in the window, row by row: the rows and columns of x_padded that are seen there."""
     rows = [slice(u, u + s * (H_out - 1) + 1, s) for u in range(k)]
     columns = [slice(v, v + s * (W_out - 1) + 1, s) for v in range(k)]
     return [(row, column) for row in rows for column in columns]
 
 
-def _pad(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
-    """`x` with that many rows and columns of zeros around its last two axes."""
+def pad(x: Array, top: int, bottom: int, left: int, right: int, value: float = 0.0) -> Array:
+    """`x` with that many rows and columns around its last two axes: of zeros, or of another value."""
     xp = array_namespace(x)
     *front, H, W = x.shape
-    rows = [xp.zeros((*front, size, W), dtype=x.dtype, device=device(x)) for size in (top, bottom)]
-    x = xp.concat([rows[0], x, rows[1]], axis=-2)
-    columns = [xp.zeros((*front, H + top + bottom, size), dtype=x.dtype, device=device(x)) for size in (left, right)]
-    return xp.concat([columns[0], x, columns[1]], axis=-1)
+
+    def around(*size: int) -> Array:
+        return xp.full((*front, *size), value, dtype=x.dtype, device=device(x))
+
+    x = xp.concat([around(top, W), x, around(bottom, W)], axis=-2)
+    return xp.concat([around(H + top + bottom, left), x, around(H + top + bottom, right)], axis=-1)
 
 
 def _added_without_writing(slices: Array, H_padded: int, W_padded: int, k: int, s: int) -> Array:
-    """What `col2im` adds up, for libraries whose arrays cannot be written to: each slice at its place among zeros.
+    """What `col2im` adds up, for libraries whose arrays can't be written to: each slice padded to its place.
 
     slices: (N, C, k², H_out, W_out) -> x_padded: (N, C, H_padded, W_padded).
     """
@@ -201,5 +204,5 @@ def _added_without_writing(slices: Array, H_padded: int, W_padded: int, k: int, 
         slices = xp.reshape(xp.concat([slices[..., None, :], zeros], axis=-2), (N, C, k * k, H_out * s, W_out * s))
         slices = slices[..., : s * (H_out - 1) + 1, : s * (W_out - 1) + 1]
     bottom, right = H_padded - slices.shape[-2], W_padded - slices.shape[-1]
-    placed = [_pad(slices[:, :, i, ...], i // k, bottom - i // k, i % k, right - i % k) for i in range(k * k)]
+    placed = [pad(slices[:, :, i, ...], i // k, bottom - i // k, i % k, right - i % k) for i in range(k * k)]
     return total(xp.stack(placed), axis=0)

@@ -1,6 +1,6 @@
-"""The gate, formulas (1), (2), (7), (11): a map multiplied onto features, broadcast where it has length 1."""
+"""The gate, formulas (1), (2), (7), (11): features multiplied by a map, which is broadcast where it has length 1."""
 
-from cbam_np.arrays import Array, Backward, total
+from cbam_np.arrays import Array, Backward, total_of_products
 from cbam_np.inputs import check_nchw, checked, namespace
 
 
@@ -24,8 +24,8 @@ def gate(m: Array, f: Array) -> tuple[Array, Backward]:
         d_m = Σ d_out · f   over the axes along which m was broadcast
         d_f = m ⊗ d_out
 
-    In CBAM m itself is computed from f, and the gradient that arrives at f is this d_f plus all that
-    d_m sends back through the map. Forgetting the second part is the classic mistake.
+    In CBAM m is itself computed from f, so the whole gradient of f is this d_f plus what d_m sends back through the
+    map. Forgetting the second part is the classic mistake.
 
     m: (N, C, 1, 1) or (N, 1, H, W), f: (N, C, H, W) -> out: (N, C, H, W). `backward(d_out)` returns d_m, d_f.
     """
@@ -33,7 +33,7 @@ def gate(m: Array, f: Array) -> tuple[Array, Backward]:
     out = m * f
 
     def backward(d_out: Array) -> tuple[Array, Array]:
-        d_m = total(d_out * f, axis=broadcast_axes, keepdims=True)
+        d_m = total_of_products(d_out, f, axis=broadcast_axes)
         d_f = m * d_out
         return d_m, d_f
 

@@ -18,7 +18,7 @@ def _two_maps(a: Array, b: Array) -> None:
 def concat(a: Array, b: Array) -> tuple[Array, Backward]:
     """[a; b] along the channel axis.
 
-    Each entry is copied to one place, so its gradient is read off at that place:
+    Each entry is copied to one place, so its gradient is the one at that place:
 
         d_a = d_out[:, :A]        d_b = d_out[:, A:]
 

@@ -12,7 +12,7 @@ def _vectors_and_weights(x: Array, w1: Array, w2: Array, b1: Array | None = None
     if x.ndim != 2 or w1.ndim != 2 or w1.shape[1] != x.shape[1]:
         raise ValueError(f"w1: expected (hidden, C) for x (N, C), got w1 {tuple(w1.shape)}, x {tuple(x.shape)}")
     hidden, C = w1.shape
-    if hidden == 0:  # would make a gate that is constant, and say nothing
+    if hidden == 0:  # the gate would be constant, and nothing would say so
         raise ValueError(f"w1: expected at least one hidden unit, got {tuple(w1.shape)}")
     check_shape("w2", w2, (C, hidden))
     for name, b, size in (("b1", b1, hidden), ("b2", b2, C)):
@@ -22,11 +22,11 @@ def _vectors_and_weights(x: Array, w1: Array, w2: Array, b1: Array | None = None
 
 @checked(_vectors_and_weights)
 def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | None = None) -> tuple[Array, Backward]:
-    """Formula (5): two layers without bias in the document; trained weights often have one.
+    """Formula (5): two layers, without biases in the document; trained weights often have them.
 
         MLP(x) = W2 ReLU(W1 x + b1) + b2
 
-    With z = W1 x + b1 and h = ReLU(z), and one sample a row of x:
+    With z = W1 x + b1, h = ReLU(z), and one sample in each row of x:
 
         d_w2 = d_outᵀ h      d_b2 = Σ_n d_out      d_h = d_out W2
         d_w1 = d_zᵀ x        d_b1 = Σ_n d_z        d_x = d_z W1        d_z = d_h where z > 0, else 0

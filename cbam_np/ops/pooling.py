@@ -54,7 +54,7 @@ def max_pool_over_space(f: Array, ties: Ties = "first") -> tuple[Array, Backward
 
         F^c_max[n,c] = max_{i,j} F[n,c,i,j] = F[n,c,i*,j*]
 
-    The output moves with the entry at (i*, j*) and with no other:
+    The output depends on the entry at (i*, j*) and on no other:
 
         dF[n,c,i,j] = dF^c_max[n,c]  if (i,j) = (i*,j*),  else 0
 

@@ -1,1 +1,1 @@
-"""What the code is held against: the formulas, plain loops, the table of operations, the counts of cost."""
+"""What the code is compared with: the formulas, plain loops, the table of operations, the counts of cost."""

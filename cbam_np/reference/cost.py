@@ -1,7 +1,7 @@
 """What attention costs: parameters and multiply-adds of CBAM and of SE, its predecessor.
 
-Section 4 of the document says that CBAM costs less than SE (Squeeze-and-Excitation, the channel branch with the
-average alone). These counts say that it does not: the MLP runs twice, and the convolution comes on top.
+Section 4 of the document says that CBAM costs less than SE (Squeeze-and-Excitation, the channel branch with only the
+average). These counts show that it doesn't: the MLP runs twice, and the convolution comes on top.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from cbam_np.inputs import check_integer
 
 @dataclass(frozen=True)
 class Cost:
-    """Learned numbers, and products that are added up in matrix products and convolutions, for one sample.
+    """The number of parameters, and of multiply-adds in matrix products and convolutions for one sample.
 
-    Poolings, sigmoids and the broadcast products of the gates are not counted: they are passes over F, bound by memory.
+    Poolings, sigmoids and the broadcast products of the gates don't count: they are passes over F, bound by memory.
     """
 
     parameters: int
@@ -35,7 +35,7 @@ def cbam_cost(channels: int, height: int, width: int, reduction: int = 16, kerne
         parameters     2·C·(C/r) + 2·k²
         multiply-adds  4·C·(C/r) + 2·k²·H·W      the MLP for two vectors, a window of 2·k² at each pixel
 
-    The padding's zeros are multiplied like any other number. Raises ValueError as `se_cost` does.
+    The zeros of the padding count like any other number. Raises ValueError as `se_cost` does.
     """
     for name, value in (("height", height), ("width", width), ("kernel_size", kernel_size)):
         check_integer(name, value, least=1)

@@ -1,7 +1,7 @@
-r"""The eleven formulas of the document in one table: each bound to its gradient, function, test and chapters.
+r"""The eleven formulas of the document in one table: each with its gradient, functions, test and chapters.
 
-`tests/test_formulas.py` fails where a binding is broken. A gradient is written d and the symbol: dF is ∂L/∂F for some
-number L that is computed from the output, an array of the shape of F.
+If one of them doesn't fit the formula, `tests/test_formulas.py` fails. A gradient is written as d and the symbol: dF is
+∂L/∂F for some number L that is computed from the output, an array of the shape of F.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ WHOLE = "08_the_whole_backward"
 class Formula:
     r"""One row.
 
-    document: LaTeX as the document has it, subscripts lost in rendering and all. as_read: LaTeX as it must be read.
-    shape: of the left side. gradient: LaTeX, boxed in one of the chapters, \boxed{...}. functions: what computes it,
-    by dotted name, the left side first. in_docstring: lines of the gradient in the docstrings of these functions.
+    document: LaTeX as the document has it, with subscripts lost in rendering. as_read: LaTeX as it should be read.
+    shape: that of the left side. gradient: LaTeX, boxed in one of the chapters, \boxed{...}. functions: what computes
+    it, by dotted name, the left side first. in_docstring: lines of the gradient in the docstrings of these functions.
     test: the pytest node that compares its gradient with autograd. chapters: the first has document and as_read, the
-    latter with \tag{number}. Spacing and shapes in \underbrace{...}_{...} may be added there.
+    latter with \tag{number}. There, spacing and shapes in \underbrace{...}_{...} may be added.
     """
 
     number: int

@@ -1,6 +1,6 @@
-"""Every operation once more in PyTorch's own functions, forward only: autograd says what the gradient has to be.
+"""Every operation again, in PyTorch's own functions and forward only: autograd says what the gradient has to be.
 
-The names are those of the operations, `reference.operations` binds the two together. Needs the extra "torch".
+The names are those of the operations; `reference.operations` pairs them. Needs the extra "torch".
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +19,8 @@ Params = dict[str, Tensor]
 relu = F.relu
 sigmoid = torch.sigmoid
 gate = torch.mul
+add = torch.add
+linear = F.linear
 
 
 def avg_pool_over_space(f: Tensor) -> Tensor:
@@ -27,7 +29,7 @@ def avg_pool_over_space(f: Tensor) -> Tensor:
 
 
 def max_pool_over_space(f: Tensor, ties: Ties = "first") -> Tensor:
-    """Formula (4). `max` along an axis gives the gradient to the first of several tied entries, `amax` to all alike."""
+    """Formula (4). At a tie, `max` along an axis gives the gradient to the first entry, `amax` the same to each."""
     return f.flatten(2).max(dim=2).values if ties == "first" else f.amax(dim=(2, 3))
 
 
@@ -101,10 +103,54 @@ def cbam(f: Tensor, params: Params, ties: Ties = "first") -> Tensor:
     return spatial_attention(channel_attention(f, params, ties), params, ties)
 
 
+def squeeze_excitation(f: Tensor, *weights: Tensor) -> Tensor:
+    """SE."""
+    return torch.sigmoid(mlp(avg_pool_over_space(f), *weights))[:, :, None, None] * f
+
+
+def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    """In training."""
+    return F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps)
+
+
+def batch_norm_evaluation(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, eps: float = 1e-5
+) -> Tensor:
+    """In evaluation. `F.batch_norm` does the same, but takes no gradients with respect to mean and variance."""
+    per_channel = (value[:, None, None] for value in (gamma, beta, mean, variance))
+    gamma, beta, mean, variance = per_channel
+    return gamma * (x - mean) / torch.sqrt(variance + eps) + beta
+
+
+def max_pool2d(x: Tensor, k: int, stride: int, padding: int = 0) -> Tensor:
+    """The maximum of every window."""
+    return F.max_pool2d(x, k, stride, padding)
+
+
+def avg_pool2d(x: Tensor, k: int, stride: int, padding: int = 0) -> Tensor:
+    """The average of every window."""
+    return F.avg_pool2d(x, k, stride, padding)
+
+
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """One number a sample; labels are numbers of classes, or probabilities."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def smooth_l1(predictions: Tensor, targets: Tensor, beta: float = 1.0) -> Tensor:
+    """One number a coordinate."""
+    return F.smooth_l1_loss(predictions, targets, reduction="none", beta=beta)
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """One number a pixel."""
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
 def output_and_gradients(
     function: Callable[..., Tensor], inputs: Sequence[Any], d_out: Callable[[tuple[int, ...]], np.ndarray]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The output of `function` for NumPy inputs, and what autograd says of Σ d_out ⊙ output, on NumPy.
+    """The output of `function` for NumPy inputs, and the gradients of Σ d_out ⊙ output by autograd, as NumPy arrays.
 
     inputs: arrays, or dicts of them. d_out: makes the upstream gradient for the shape of the output. Returns one
     gradient for each array in `inputs`, in order; zeros for one that the output doesn't depend on.

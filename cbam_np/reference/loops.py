@@ -1,7 +1,7 @@
-"""The convolution and the whole block as plain loops, one index at a time, to be believed at sight.
+"""The convolution and the whole block as plain loops, one index at a time, so that you can see that they are right.
 
-Slow on purpose, NumPy only, float64: for tests and notebooks. A sum in a formula is a `+=` in a loop. Going
-back, the same loop runs again and sends each term's share of the gradient to the two numbers it was made of:
+Slow on purpose, NumPy only, float64: for tests and notebooks. A sum in a formula is a `+=` in a loop. In the backward
+pass the same loop runs again and sends each term's share of the gradient to the two numbers it was made of:
 
     forward    y += a * b
     backward   d_a += d_y * b,   d_b += d_y * a
@@ -22,7 +22,7 @@ def conv2d_loops(
 
         out[n,o,i,j] = bias[o] + Σ_{c,u,v} kernel[o,c,u,v] · x[n, c, s·i + u - p, s·j + v - p]
 
-    Outside x lies the padding, which is zero: those terms are left out.
+    Outside x is the padding, which is zero, so those terms are left out.
 
     x: (N, C, H, W), kernel: (O, C, k, k), bias: (O,) -> out: (N, O, H_out, W_out), float64.
     `backward(d_out)` returns d_x, d_kernel, d_bias (also if there was no bias).

@@ -1,7 +1,7 @@
-"""The one table of operations: what there is, which formula it stands for, inputs to try it with, and who knows better.
+"""The one table of operations: the formula each stands for, sample inputs, and its counterpart in PyTorch.
 
-Everything that goes through all operations reads it: `cbam-np check`, the tests, every array library, the run on a
-GPU, the planted mistakes, the site. A new operation is one more row.
+Everything that needs all operations reads it: `cbam-np check`, the tests, every array library, the run on a GPU, the
+planted mistakes, the site. A new operation is one more row.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +22,10 @@ Op: TypeAlias = Callable[..., tuple[Any, Callable[[Any], Any]]]
 class Operation(NamedTuple):
     """One row.
 
-    name: what reports call it. function: where the operation is in this package, and in `reference.in_pytorch` by the
-    last part of it. formula: its number in the document, "" if it has none. shapes: those of its arguments, in order,
-    for features of shape (N, C, H, W). options: what else it is called with. kinks: whether it has places without a
-    derivative, where a maximum changes hands or a ReLU opens.
+    name: what reports call it. function: where the operation is in this package; the last part is also its name in
+    `reference.in_pytorch`. formula: its number in the document, "" if it has none. shapes: those of its arguments, in
+    order, for features of shape (N, C, H, W). options: other arguments to call it with. kinks: whether there are places
+    without a derivative, where a maximum changes hands or a ReLU opens. positive: the arguments that have to be.
     """
 
     name: str
@@ -34,22 +34,23 @@ class Operation(NamedTuple):
     shapes: Callable[[int, int, int, int], Shapes]
     options: Mapping[str, Any] = MappingProxyType({})
     kinks: bool = False
+    positive: tuple[str, ...] = ()
 
     def op(self, package: Any = None) -> Op:
-        """The operation itself, options included; from `package`, which may be cbam_np with a mistake planted in it."""
+        """The operation with its options; from `package`, which may be cbam_np with a mistake planted in it."""
         package = package or import_module("cbam_np")
         return partial(attrgetter(self.function)(package), **self.options)
 
     def in_pytorch(self) -> Callable[..., Any]:
-        """The same in PyTorch's functions, forward only. ImportError without PyTorch."""
+        """The same in PyTorch's functions, forward only. Raises ImportError without PyTorch."""
         module = import_module("cbam_np.reference.in_pytorch")
         return partial(getattr(module, self.function.rsplit(".", maxsplit=1)[-1]), **self.options)
 
     def sample(self, shape: Shape, seed: int | np.random.Generator = 0, tied: bool = False) -> dict[str, Any]:
         """Random float64 inputs by name, for features of that shape (N, C, H, W).
 
-        The first input is standard normal, or with `tied` small integers, so that maxima are attained more than once.
-        Weights are of moderate size: in a gate near 1 PyTorch's σ′ = σ(1 - σ) has lost digits, and ours has not.
+        The first input is standard normal, or with `tied` small integers, so that several entries tie for a maximum.
+        Weights are of moderate size: in a gate near 1 PyTorch's σ′ = σ(1 - σ) loses digits, and ours doesn't.
         """
         rng = np.random.default_rng(seed)
 
@@ -62,7 +63,7 @@ class Operation(NamedTuple):
             if isinstance(size, Mapping):
                 inputs[name] = {key: draw(part) for key, part in size.items()}
             else:
-                inputs[name] = draw(size)
+                inputs[name] = abs(draw(size)) + 0.5 if name in self.positive else draw(size)
         return inputs
 
 
@@ -78,7 +79,7 @@ def _spatial(bias: bool = False) -> dict[str, Shape]:
 
 
 def _mlp(C: int, biases: bool = False) -> dict[str, Shape]:
-    """As many hidden units as channels: a transposed gradient of a weight keeps its shape, and has to be noticed."""
+    """As many hidden units as channels, so that a transposed gradient of a weight has the right shape by mistake."""
     weights: dict[str, Shape] = {"w1": (C, C), "w2": (C, C)}
     return weights | ({"b1": (C,), "b2": (C,)} if biases else {})
 
@@ -208,14 +209,70 @@ OPERATIONS: tuple[Operation, ...] = (
         lambda N, C, H, W: {"f": (N, C, H, W), "params": _channel(C, True) | _spatial(True)},
         kinks=True,
     ),
+    # what networks are made of besides
+    Operation(
+        "squeeze_excitation",
+        "ops.squeeze_excitation",
+        "",
+        lambda N, C, H, W: {"f": (N, C, H, W), **_mlp(C)},
+        kinks=True,
+    ),
+    Operation(
+        "squeeze_excitation, biases",
+        "ops.squeeze_excitation",
+        "",
+        lambda N, C, H, W: {"f": (N, C, H, W), **_mlp(C, True)},
+        kinks=True,
+    ),
+    Operation(
+        "batch_norm", "ops.batch_norm", "", lambda N, C, H, W: {"x": (N, C, H + 2, W), "gamma": (C,), "beta": (C,)}
+    ),
+    Operation(
+        "batch_norm_evaluation",
+        "ops.batch_norm_evaluation",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W), **dict.fromkeys(("gamma", "beta", "mean", "variance"), (C,))},
+        positive=("variance",),
+    ),
+    Operation(
+        "max_pool2d 3×3, stride 2",
+        "ops.max_pool2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W)},
+        {"k": 3, "stride": 2, "padding": 1},
+        kinks=True,
+    ),
+    Operation(
+        "avg_pool2d 3×3, stride 2",
+        "ops.avg_pool2d",
+        "",
+        lambda N, C, H, W: {"x": (N, C, H, W)},
+        {"k": 3, "stride": 2, "padding": 1},
+    ),
+    Operation("add", "ops.add", "", lambda N, C, H, W: {"a": (N, C, H, W), "b": (N, C, H, W)}),
+    Operation("linear", "ops.linear", "", lambda N, C, H, W: {"x": (N, C), "w": (C, C)}),
+    Operation("linear, bias", "ops.linear", "", lambda N, C, H, W: {"x": (N, C), "w": (C, C), "bias": (C,)}),
+    Operation(
+        "softmax_cross_entropy",
+        "ops.softmax_cross_entropy",
+        "",
+        lambda N, C, H, W: {"logits": (N, C), "labels": (N, C)},
+    ),
+    Operation("smooth_l1", "ops.smooth_l1", "", lambda N, C, H, W: {"predictions": (N, 4), "targets": (N, 4)}),
+    Operation(
+        "binary_cross_entropy",
+        "ops.binary_cross_entropy",
+        "",
+        lambda N, C, H, W: {"logits": (N, H, W), "targets": (N, H, W)},
+    ),
 )
 
 
-# Inputs may be dicts of arrays. What goes through all arrays goes through the leaves.
+# Inputs may be dicts of arrays; their leaves are the arrays.
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every array in dicts, tuples and lists with its name: the last key or argument that leads to it."""
+    """Every array in dicts, tuples and lists, with its name: the last key or argument on the way to it."""
     if isinstance(tree, Mapping):
         for key, part in tree.items():
             yield from leaves(part, str(key))

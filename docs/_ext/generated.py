@@ -1,20 +1,20 @@
 """Parts of pages that come from the code or from a measured run.
 
-The directive {generated} takes the name of a function of this file and shows what it returns, which is MyST.
+The directive {generated} takes the name of a function in this file and shows the MyST that it returns.
 """
 
 import argparse
 import json
 from collections import Counter
-from math import exp, log
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
+from cbam_np.commands.timing import PASSES, milliseconds, spread
 from cbam_np.reference.cost import cbam_cost, se_cost
 from cbam_np.reference.formulas import FORMULAS, Formula
 
@@ -33,7 +33,7 @@ def measured(name: str) -> Any:
 
 
 def machine(found: dict[str, Any]) -> str:
-    """One sentence on where figures come from."""
+    """One sentence on where the figures come from."""
     m = found["machine"]
     return (
         f"Measured on {m['date']}: {m['processor']}, {m['cores']} cores, Python {m['python']}, NumPy {m['numpy']}, "
@@ -45,7 +45,7 @@ def machine(found: dict[str, Any]) -> str:
 
 
 def overview() -> str:
-    """One line a formula."""
+    """One line for each formula."""
     rows = [
         [f"({f.number})", f"[{f.name}](#formula-on-this-page-{f.number})", f.chinese, f"${f.as_read}$"]
         for f in FORMULAS
@@ -54,12 +54,12 @@ def overview() -> str:
 
 
 def formulas() -> str:
-    """One section a formula."""
+    """One section for each formula."""
     return "\n\n".join(map(formula_section, FORMULAS))
 
 
 def formula_section(formula: Formula) -> str:
-    """What is known about one formula."""
+    """Everything about one formula."""
     chapters = ", ".join(f"[](/notebooks/{name}.ipynb)" for name in formula.chapters)
     functions = ", ".join(f"[`{name.rsplit('.', 1)[1]}`](code:{name})" for name in formula.functions)
     gradient = "\n\n".join(f"$${part}$$" for part in formula.gradient.split(r"\qquad"))
@@ -72,7 +72,7 @@ As the document has it:
 
 $${formula.document}$$
 
-As it must be read, ({formula.number}), with the shape ({", ".join(formula.shape)}) on the left:
+As it should be read, ({formula.number}), with the shape ({", ".join(formula.shape)}) on the left:
 
 $${formula.as_read}$$
 
@@ -139,7 +139,7 @@ def gradients() -> str:
     head = ["operation", "formula"]
     head += [f"{name.split()[0].replace('float', 'f')} {name.split()[1]}" for name in found["gradients"][0]["cells"]]
     passes = ", ".join(f"{name} {tolerance:.0e}" for name, tolerance in found["tolerances"].items())
-    limits = f"A gradient passes up to these relative errors: {passes}."
+    limits = f"A gradient passes if its relative error is at most: {passes}."
     return f"{machine(found)}\n\n{table([*head, ''], rows, 'llrrrrrr')}\n\n{limits}"
 
 
@@ -180,11 +180,11 @@ def all_mutants() -> str:
 
 
 def tests() -> str:
-    """The test suite's closing line."""
+    """How the test suite ended when it was last measured."""
     found = measured("suite")
     return (
-        f"The whole suite on {found['machine']['date']}: {found['summary']}. It runs {found['coverage']} of the "
-        "lines and branches of the package. Skipped are the tests that need CuPy and a GPU."
+        f"On {found['machine']['date']}, a run of the whole suite ended with: {found['summary']}. The tests that were "
+        f"skipped need CuPy and a GPU. The suite ran {found['coverage']} of the lines and branches of the package."
     )
 
 
@@ -194,22 +194,61 @@ def tests() -> str:
 def speed() -> str:
     """The table of `cbam-np bench`."""
     found = measured("speed")
-    rows = []
-    for t in found["timings"]:
-        pairs = (t["forward"], t["forward_torch"]), (t["both"], t["both_torch"])
-        cells = [[f"{1e3 * ours:.1f}", f"{1e3 * torch:.1f}", f"{ours / torch:.2f}"] for ours, torch in pairs]
-        rows.append([", ".join(map(str, t["size"])), *cells[0], *cells[1]])
-    means = [exp(fmean(log(t[side] / t[f"{side}_torch"]) for t in found["timings"])) for side in ("forward", "both")]
-    rows.append(["**geometric mean**", "", "", f"**{means[0]:.2f}**", "", "", f"**{means[1]:.2f}**"])
-    head = ["N, C, H=W", "forward", "PyTorch", "ratio", "forward + backward", "PyTorch", "ratio"]
     load = found["machine"]["load"]
     quiet = (
         "The machine was quiet."
         if load is not None and load < 0.5
-        else f"**The machine was not quiet**: in the minute before, {load} programs on average wanted the processor. "
-        "The two sides took turns, so trust the ratios more than the milliseconds."
+        else f"**The machine was not quiet**: in the minute before, {load} programs on average wanted the processor."
     )
-    return f"{machine(found)} Median of {found['rounds']} rounds. {quiet}\n\n" + table(head, rows, "lrrrrrr")
+    return f"{machine(found)} {quiet}\n\n{timings(found)}"
+
+
+def timings(found: dict[str, Any]) -> str:
+    """What was timed, side by side, with the spread over the rounds and the runs."""
+    ours, rows = found["ours"], []
+    for t in found["timings"]:
+        row = [", ".join(map(str, t["size"])), t["side"]]
+        for name in PASSES.values():
+            row += [milliseconds(t[f"{name} ms"]), "" if t["side"] == ours else spread(t[f"{name} ratio"])]
+        rows.append(row)
+    head = ["N, C, H=W", "side", *(cell for name in PASSES.values() for cell in (f"{name}, ms", "ratio"))]
+    means = [
+        f"`{ours}` to {side}: "
+        + "; ".join(f"{name} {', '.join(f'{mean:.2f}' for mean in figures)}" for name, figures in passes.items())
+        for side, passes in found["means"].items()
+    ]
+    return (
+        f"Medians over {found['runs']} runs of {found['rounds']} rounds each; in parentheses the quartiles.\n\n"
+        f"{table(head, rows, 'llrrrr')}\n\n"
+        f"Geometric means of the ratios over the sizes, one figure for each run. {'. '.join(means)}."
+    )
+
+
+def scaling() -> str:
+    """A step of training by one process and by two."""
+    found = measured("scaling")
+    one, two = (found["seconds"][n] for n in "12")
+    low, *_, high = sorted(found["speedups"])
+    flops = 6 * found["multiply-adds"] * found["batch"]
+    latency = two["sum of 4 bytes"] / 2
+    bandwidth = 32e6 / two["sum of 32000000 bytes"]
+    predicted = one["step"] / 2 + 2 * latency + found["message"] / bandwidth
+    rows = [
+        ["a step of one process", f"{1e3 * one['step']:.0f} ms"],
+        ["two processes, times as fast (least, most)", f"{median(found['speedups']):.2f} ({low:.2f}, {high:.2f})"],
+        ["flops of a step", f"{flops / 1e9:.2f} · 10⁹"],
+        ["its message", f"{found['message'] / 1e6:.2f} MB"],
+        ["flops a second of one process", f"{flops / one['step'] / 1e9:.1f} · 10⁹"],
+        ["seconds to start a message", f"{1e6 * latency:.0f} µs"],
+        ["bytes a second between two processes", f"{bandwidth / 1e6:.0f} MB"],
+        ["two processes by the model, times as fast", f"{one['step'] / predicted:.2f}"],
+    ]
+    load = found["machine"]["load"]
+    return (
+        f"{machine(found)} In the minute before, {load} programs on average wanted the processor. Medians over "
+        f"{found['runs']} runs of {found['rounds']} steps, of {found['batch']} pictures each.\n\n"
+        f"{table(['what', 'measured'], rows, 'lr')}"
+    )
 
 
 def gpu() -> str:
@@ -220,20 +259,15 @@ def gpu() -> str:
     found = json.loads(path.read_text(encoding="utf-8"))
     facts = "; ".join(f"{key} {value}" for key, value in found["machine"].items())
     verdicts = [f"{what}: {'passed' if found[what]['passed'] else '**failed**'}" for what in ("tests", "gradients")]
-    columns = ["forward ms", "forward + backward ms"]
-    rows = [
-        [", ".join(map(str, row["size"])), row["side"], *(f"{row[c]:.3f}" for c in columns), f"{row['error']:.0e}"]
-        for row in found["timings"]
-    ]
-    head = table(["N, C, H=W", "side", *columns, "error"], rows, "llrrr")
-    return f"Measured on: {facts}.\n\n{', '.join(verdicts)} ({' '.join(found['tests']['summary'])}).\n\n{head}"
+    summary = f"{', '.join(verdicts)} ({' '.join(found['tests']['summary'])})"
+    return f"Measured on: {facts}.\n\n{summary}.\n\n{timings(found)}"
 
 
 # --- the directive ------------------------------------------------------------------------------------------------
 
 PARTS = {
     part.__name__: part
-    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, gpu)
+    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu)
 }
 
 

@@ -1,0 +1,44 @@
+"""How a batch is taken apart: a share for each core, and in it pieces that the core's cache can hold."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CACHE = 2**19  # bytes to work on at a time: with what goes in and comes out, they fit a core's second-level cache
+
+
+def shares(N: int) -> list[slice]:
+    """N samples in equal parts, one for each core that matrix products may use (OMP_NUM_THREADS, threadpoolctl)."""
+    allowed = max((library["num_threads"] for library in _matrix_products().info()), default=1)
+    count = max(1, min(N, allowed))
+    return [slice(i * N // count, (i + 1) * N // count) for i in range(count)]
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """work(item) for each item, on a core each. A product inside then has one core, or cores would wait in line."""
+    items = list(items)
+    if len(items) == 1:
+        return [work(items[0])]
+    with _matrix_products().limit(limits=1):
+        return list(_workers(len(items)).map(work, items))
+
+
+@cache
+def _matrix_products() -> Any:
+    return ThreadpoolController().select(user_api="blas")
+
+
+@cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="cbam_np.nets")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has no threads but one
+    os.register_at_fork(after_in_child=_workers.cache_clear)
