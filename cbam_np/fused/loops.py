@@ -424,9 +424,7 @@ def ties_to_gates(f: Array, m_c: Array, max_s: Array, b: Array, d_m_c: Array) ->
     C, P = f.shape
     for c in range(C):
         for p in range(P):
-            share = b[p] * (not m_c[c] * f[c, p] < max_s[p])
-            if share != 0:
-                d_m_c[c] += share * f[c, p]
+            d_m_c[c] += b[p] * (not m_c[c] * f[c, p] < max_s[p]) * f[c, p]
 
 
 @compiled
