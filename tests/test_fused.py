@@ -6,7 +6,6 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from plain_fused import plain
-from support import OPERATIONS, as_tuple, deviation, random_params, torch_gradients
+from support import OPERATIONS, deviation, random_params, torch_gradients
 
 import cbam_np as cb
 from cbam_np import fused
@@ -517,7 +516,7 @@ def test_without_numba_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch)
     for call in calls:
         with pytest.raises(RuntimeError, match=r"need Numba, which cannot be imported \(.*numba") as error:
             call()
-        assert str(error.value).endswith(f': pip install "cbam-np[fast]", or {REMEDY}')
+        assert str(error.value).endswith(f': pip install -e ".[fast]", or {REMEDY}')
     assert cb.CBAM(64)(np.ones((1, 64, 2, 2), "float32")).shape == (1, 64, 2, 2)
 
 

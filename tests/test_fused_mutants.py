@@ -146,84 +146,261 @@ MUTANTS = [
     Mutant("autograd", "(4) average and maximum swapped", "pooled[1, c] = largest", "pooled[1, c] = total / P"),
     Mutant("autograd", "(5) without b1", "z += b1[j]", "z += 0 * b1[j]"),
     Mutant("autograd", "(5) without ReLU", "hidden[n, i, j] = 0 if z <= 0 else z", "hidden[n, i, j] = z"),
-    Mutant("autograd", "(5) average for both paths", "z += w1[j, c] * pooled[n, i, c]", "z += w1[j, c] * pooled[n, 0, c]"),
+    Mutant(
+        "autograd", "(5) average for both paths", "z += w1[j, c] * pooled[n, i, c]", "z += w1[j, c] * pooled[n, 0, c]"
+    ),
     Mutant("autograd", "(6) b2 once for two paths", "z_avg + z_max + 2 * b2[c]", "z_avg + z_max + b2[c]"),
     Mutant("autograd", "(6) without the maximum's path", "m_c[n, c] = z_avg + z_max", "m_c[n, c] = z_avg"),
     Mutant("autograd", "(6) σ of -z", "(one if z[i] >= 0 else e)", "(one if z[i] < 0 else e)"),
-    Mutant("autograd", "(8) of F instead of F′", "f1 = m_c[c] * f[c, p]\n            pooled", "f1 = f[c, p]\n            pooled"),
-    Mutant("autograd", "(8) without the first channel", "for p in range(P):\n        pooled[0, p] = pooled[1, p] =", "for p in range(P):\n        pooled[0, p], pooled[1, p] = 0.0,"),
+    Mutant(
+        "autograd",
+        "(8) of F instead of F′",
+        "f1 = m_c[c] * f[c, p]\n            pooled",
+        "f1 = f[c, p]\n            pooled",
+    ),
+    Mutant(
+        "autograd",
+        "(8) without the first channel",
+        "for p in range(P):\n        pooled[0, p] = pooled[1, p] =",
+        "for p in range(P):\n        pooled[0, p], pooled[1, p] = 0.0,",
+    ),
     Mutant("autograd", "(8) sums instead of averaging", "pooled[0, p] /= C", "pooled[0, p] /= 1"),
     Mutant("autograd", "(10) without the bias", "z[:] = bias", "z[:] = 0"),
-    Mutant("autograd", "(10) a kernel's two halves swapped", "z[q] += k_avg * avg_s[q] + k_max * max_s[q]", "z[q] += k_max * avg_s[q] + k_avg * max_s[q]"),
-    Mutant("autograd", "(10) kernel transposed", "k_avg, k_max = kernel[0, u, v], kernel[1, u, v]", "k_avg, k_max = kernel[0, v, u], kernel[1, v, u]"),
-    Mutant("autograd", "(10) map one pixel off", "padded[k // 2 * (row + 1) :], row, H, W)", "padded[k // 2 * (row + 1) - 1 :], row, H, W)"),
-    Mutant("autograd", "(11) M_s twice", "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward", "m_s[p] * (m_s[p] * f[c, p])\n\n\n# Backward"),
+    Mutant(
+        "autograd",
+        "(10) a kernel's two halves swapped",
+        "z[q] += k_avg * avg_s[q] + k_max * max_s[q]",
+        "z[q] += k_max * avg_s[q] + k_avg * max_s[q]",
+    ),
+    Mutant(
+        "autograd",
+        "(10) kernel transposed",
+        "k_avg, k_max = kernel[0, u, v], kernel[1, u, v]",
+        "k_avg, k_max = kernel[0, v, u], kernel[1, v, u]",
+    ),
+    Mutant(
+        "autograd",
+        "(10) map one pixel off",
+        "padded[k // 2 * (row + 1) :], row, H, W)",
+        "padded[k // 2 * (row + 1) - 1 :], row, H, W)",
+    ),
+    Mutant(
+        "autograd",
+        "(11) M_s twice",
+        "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward",
+        "m_s[p] * (m_s[p] * f[c, p])\n\n\n# Backward",
+    ),
     # backward: a term, a factor, an index
-    Mutant("differences", "(11) dM_s from F instead of F′", "d_m_s[p] += d_f2[c, p] * f1", "d_m_s[p] += d_f2[c, p] * f[c, p]"),
+    Mutant(
+        "differences",
+        "(11) dM_s from F instead of F′",
+        "d_m_s[p] += d_f2[c, p] * f1",
+        "d_m_s[p] += d_f2[c, p] * f[c, p]",
+    ),
     Mutant("differences", "(11) dM_s without upstream", "d_m_s[p] += d_f2[c, p] * f1", "d_m_s[p] += f1"),
-    Mutant("differences", "(7) first part without M_s", "total += m_s[p] * d_f2[c, p] * f[c, p]", "total += d_f2[c, p] * f[c, p]"),
-    Mutant("differences", "(7) first part from F′", "total += m_s[p] * d_f2[c, p] * f[c, p]", "total += m_s[p] * d_f2[c, p] * f1"),
+    Mutant(
+        "differences",
+        "(7) first part without M_s",
+        "total += m_s[p] * d_f2[c, p] * f[c, p]",
+        "total += d_f2[c, p] * f[c, p]",
+    ),
+    Mutant(
+        "differences",
+        "(7) first part from F′",
+        "total += m_s[p] * d_f2[c, p] * f[c, p]",
+        "total += m_s[p] * d_f2[c, p] * f1",
+    ),
     Mutant("differences", "(7) second part missing", "d_m_c[c] += total", "d_m_c[c] += 0"),
     Mutant("differences", "(7) second part from F′", "total += a[p] * f[c, p]", "total += a[p] * f[c, p] / 2"),
     Mutant("differences", "(7) second part replaces the first", "d_m_c[c] += total", "d_m_c[c] = total"),
-    Mutant("differences", "(7) third part missing", "d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]", "d_m_c[winner_s[p]] += 0"),
-    Mutant("differences", "(7) third part without F", "d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]", "d_m_c[winner_s[p]] += b[p]"),
+    Mutant(
+        "differences",
+        "(7) third part missing",
+        "d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]",
+        "d_m_c[winner_s[p]] += 0",
+    ),
+    Mutant(
+        "differences",
+        "(7) third part without F",
+        "d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]",
+        "d_m_c[winner_s[p]] += b[p]",
+    ),
     Mutant("differences", "(8) not divided by C", "a[p] /= C", "a[p] /= 1"),
     Mutant("differences", "(10) without σ′", "d_m[i] *= slope[i]", "d_m[i] *= 1"),
-    Mutant("differences", "(10) gradient of the bias before σ′", "d_m[i] *= slope[i]\n        total += d_m[i]", "total += d_m[i]\n        d_m[i] *= slope[i]"),
-    Mutant("differences", "(10) kernel not flipped", "kernel[0, k - 1 - u, k - 1 - v], kernel[1, k - 1 - u, k - 1 - v]", "kernel[0, u, v], kernel[1, u, v]"),
-    Mutant("differences", "(10) kernel flipped in one direction only", "kernel[0, k - 1 - u, k - 1 - v]", "kernel[0, k - 1 - u, v]"),
-    Mutant("differences", "(10) dK of the other map", "d_k_max += inside[q] * max_s[q]", "d_k_max += inside[q] * avg_s[q]"),
-    Mutant("differences", "(10) dK transposed", "d_kernel[0, u, v], d_kernel[1, u, v] = d_k_avg, d_k_max", "d_kernel[0, v, u], d_kernel[1, v, u] = d_k_avg, d_k_max"),
-    Mutant("differences", "(10) dK from where the map is padded", "inside = d_z[k // 2 * (row + 1) :]", "inside = d_z[k // 2 * row :]"),
+    Mutant(
+        "differences",
+        "(10) gradient of the bias before σ′",
+        "d_m[i] *= slope[i]\n        total += d_m[i]",
+        "total += d_m[i]\n        d_m[i] *= slope[i]",
+    ),
+    Mutant(
+        "differences",
+        "(10) kernel not flipped",
+        "kernel[0, k - 1 - u, k - 1 - v], kernel[1, k - 1 - u, k - 1 - v]",
+        "kernel[0, u, v], kernel[1, u, v]",
+    ),
+    Mutant(
+        "differences",
+        "(10) kernel flipped in one direction only",
+        "kernel[0, k - 1 - u, k - 1 - v]",
+        "kernel[0, k - 1 - u, v]",
+    ),
+    Mutant(
+        "differences", "(10) dK of the other map", "d_k_max += inside[q] * max_s[q]", "d_k_max += inside[q] * avg_s[q]"
+    ),
+    Mutant(
+        "differences",
+        "(10) dK transposed",
+        "d_kernel[0, u, v], d_kernel[1, u, v] = d_k_avg, d_k_max",
+        "d_kernel[0, v, u], d_kernel[1, v, u] = d_k_avg, d_k_max",
+    ),
+    Mutant(
+        "differences",
+        "(10) dK from where the map is padded",
+        "inside = d_z[k // 2 * (row + 1) :]",
+        "inside = d_z[k // 2 * row :]",
+    ),
     Mutant("differences", "(6) without σ′", "d_z[n, c] = d_m_c[n, c] * slope_c[n, c]", "d_z[n, c] = d_m_c[n, c]"),
     Mutant("differences", "(5) without the mask of ReLU", "if hidden[n, i, j] == 0:", "if False:"),
     Mutant("differences", "(5) one path masked as the other", "if hidden[n, i, j] == 0:", "if hidden[n, 0, j] == 0:"),
     Mutant("differences", "(5) dx replaced instead of summed", "d_x[c] += d * w[c]", "d_x[c] = d * w[c]"),
     Mutant("differences", "(3) not divided by P", "share = d_avg_c[c] / d_avg_c.dtype.type(P)", "share = d_avg_c[c]"),
     Mutant("differences", "(3) missing", "(m_s[p] * d_f2[c, p] + a[p]) + share", "(m_s[p] * d_f2[c, p] + a[p])"),
-    Mutant("differences", "(8) missing in dF", "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])", "m_c[c] * (m_s[p] * d_f2[c, p])"),
-    Mutant("differences", "(8) not scaled by M_c", "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])", "(m_c[c] * m_s[p] * d_f2[c, p] + a[p])"),
-    Mutant("differences", "(9) not scaled by M_c", "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]", "d_f[winner_s[p], p] += b[p]"),
-    Mutant("differences", "(9) missing in dF", "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]", "d_f[winner_s[p], p] += 0"),
+    Mutant(
+        "differences", "(8) missing in dF", "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])", "m_c[c] * (m_s[p] * d_f2[c, p])"
+    ),
+    Mutant(
+        "differences",
+        "(8) not scaled by M_c",
+        "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])",
+        "(m_c[c] * m_s[p] * d_f2[c, p] + a[p])",
+    ),
+    Mutant(
+        "differences",
+        "(9) not scaled by M_c",
+        "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]",
+        "d_f[winner_s[p], p] += b[p]",
+    ),
+    Mutant(
+        "differences", "(9) missing in dF", "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]", "d_f[winner_s[p], p] += 0"
+    ),
     Mutant("differences", "(4) missing", "d_f[c, winner_c[c]] += d_max_c[c]", "d_f[c, winner_c[c]] += 0"),
-    Mutant("differences", "(4) as if it were the average", "d_f[c, winner_c[c]] += d_max_c[c]", "d_f[c] += d_max_c[c] / len(winner_s)"),
-    Mutant("differences", "the winner of each pixel is the last", "winner[p] = min(winner[p], last if f1 < max_s[p] else k)", "winner[p] = last"),
-    Mutant("differences", "the winner of each channel is the first", "first = min(first, last if f[c, p] < max_c[c] else np.int32(p))", "first = np.int32(0)"),
+    Mutant(
+        "differences",
+        "(4) as if it were the average",
+        "d_f[c, winner_c[c]] += d_max_c[c]",
+        "d_f[c] += d_max_c[c] / len(winner_s)",
+    ),
+    Mutant(
+        "differences",
+        "the winner of each pixel is the last",
+        "winner[p] = min(winner[p], last if f1 < max_s[p] else k)",
+        "winner[p] = last",
+    ),
+    Mutant(
+        "differences",
+        "the winner of each channel is the first",
+        "first = min(first, last if f[c, p] < max_c[c] else np.int32(p))",
+        "first = np.int32(0)",
+    ),
     Mutant("differences", "dbias of the first sample", "d.d_bias.sum(axis=0, keepdims=True)", "d.d_bias[:1]", "block"),
     # backward: the parameters, put together from all samples
-    Mutant("differences", "dW2 of the average alone", "np.repeat(d.d_z_c, 2, axis=0)", "np.repeat(d.d_z_c, 2, axis=0) * np.array([[1.0], [0.0]] * N)", "block"),
-    Mutant("differences", "dW2 of rows in another order", "np.repeat(d.d_z_c, 2, axis=0)", "np.tile(d.d_z_c, (2, 1))", "block"),
+    Mutant(
+        "differences",
+        "dW2 of the average alone",
+        "np.repeat(d.d_z_c, 2, axis=0)",
+        "np.repeat(d.d_z_c, 2, axis=0) * np.array([[1.0], [0.0]] * N)",
+        "block",
+    ),
+    Mutant(
+        "differences",
+        "dW2 of rows in another order",
+        "np.repeat(d.d_z_c, 2, axis=0)",
+        "np.tile(d.d_z_c, (2, 1))",
+        "block",
+    ),
     Mutant("differences", "db1 of the first sample", "d_hidden.sum(axis=0)", "d_hidden[0]", "block"),
     Mutant("differences", "db2 counts one path", "d_out.sum(axis=0)", "d_out.sum(axis=0) / 2", "block"),
     Mutant("differences", "dK of the first sample", "d.d_kernel.sum(axis=0)[None]", "d.d_kernel[:1]", "block"),
-    Mutant("differences", "dbias with the wrong sign", '"spatial.bias": d.d_bias.sum', '"spatial.bias": -d.d_bias.sum', "block"),
+    Mutant(
+        "differences",
+        "dbias with the wrong sign",
+        '"spatial.bias": d.d_bias.sum',
+        '"spatial.bias": -d.d_bias.sum',
+        "block",
+    ),
     # what no difference sees: conventions, values, sizes, memory
-    Mutant("ties, first", "(9) last channel of those that tie", "min(winner[p], last if f1 < max_s[p] else k)", "winner[p] if f1 < max_s[p] else k"),
-    Mutant("ties, first", "(4) last pixel of those that tie", "first = min(first, last if f[c, p] < max_c[c] else np.int32(p))", "first = first if f[c, p] < max_c[c] else np.int32(p)"),
+    Mutant(
+        "ties, first",
+        "(9) last channel of those that tie",
+        "min(winner[p], last if f1 < max_s[p] else k)",
+        "winner[p] if f1 < max_s[p] else k",
+    ),
+    Mutant(
+        "ties, first",
+        "(4) last pixel of those that tie",
+        "first = min(first, last if f[c, p] < max_c[c] else np.int32(p))",
+        "first = first if f[c, p] < max_c[c] else np.int32(p)",
+    ),
     Mutant("ties, split", "(9) full gradient to every tied channel", "b[p] /= ties", "b[p] /= 1"),
     Mutant("ties, split", "(4) full gradient to every tied pixel", "d_max_c[c] / ties", "d_max_c[c]"),
-    Mutant("ties, split", "ties in F instead of F′", "ties += not m_c[c] * f[c, p] < max_s[p]", "ties += not f[c, p] < max_s[p]"),
-    Mutant("ties, split", "(7) third part of the first channel only", "d_m_c[c] += b[p] * (not", "d_m_c[0] += b[p] * (not"),
+    Mutant(
+        "ties, split",
+        "ties in F instead of F′",
+        "ties += not m_c[c] * f[c, p] < max_s[p]",
+        "ties += not f[c, p] < max_s[p]",
+    ),
+    Mutant(
+        "ties, split", "(7) third part of the first channel only", "d_m_c[c] += b[p] * (not", "d_m_c[0] += b[p] * (not"
+    ),
     Mutant("ties, split", "first for split", 'split = ties == "split"', "split = False", "block"),
     Mutant("ties, first", "split for first", 'split = ties == "split"', "split = True", "block"),
-    Mutant("special values", "ReLU of NaN is 0", "hidden[n, i, j] = 0 if z <= 0 else z", "hidden[n, i, j] = z if z > 0 else 0"),
+    Mutant(
+        "special values",
+        "ReLU of NaN is 0",
+        "hidden[n, i, j] = 0 if z <= 0 else z",
+        "hidden[n, i, j] = z if z > 0 else 0",
+    ),
     Mutant("steep gates", "σ that overflows", "np.exp(-abs(z[i]))", "np.exp(-z[i])"),
-    Mutant("steep gates", "σ without its lower tail", "(one if z[i] >= 0 else e) / (one + e)", "one - (e if z[i] >= 0 else one) / (one + e)"),
+    Mutant(
+        "steep gates",
+        "σ without its lower tail",
+        "(one if z[i] >= 0 else e) / (one + e)",
+        "one - (e if z[i] >= 0 else one) / (one + e)",
+    ),
     Mutant("dead units", "ReLU passes a gradient at 0", "if hidden[n, i, j] == 0:", "if hidden[n, i, j] < 0:"),
-    Mutant("short rows", "the last share of samples is left out", "range(0, N, together):\n        some = slice(start, min(start + together, N))\n        for n in range(some.start, some.stop):\n            pool_over_space", "range(0, N - N % together, together):\n        some = slice(start, min(start + together, N))\n        for n in range(some.start, some.stop):\n            pool_over_space"),
-    Mutant("short rows", "dW from the wrong share", "gradients.d_z_c[some], gradients.d_hidden[some]", "gradients.d_z_c[: some.stop - start], gradients.d_hidden[: some.stop - start]"),
+    Mutant(
+        "short rows",
+        "the last share of samples is left out",
+        "range(0, N, together):\n        some = slice(start, min(start + together, N))\n        for n in range(some.start, some.stop):\n            pool_over_space",
+        "range(0, N - N % together, together):\n        some = slice(start, min(start + together, N))\n        for n in range(some.start, some.stop):\n            pool_over_space",
+    ),
+    Mutant(
+        "short rows",
+        "dW from the wrong share",
+        "gradients.d_z_c[some], gradients.d_hidden[some]",
+        "gradients.d_z_c[: some.stop - start], gradients.d_hidden[: some.stop - start]",
+    ),
     Mutant("called twice", "dF in the place of the upstream", "d_f = empty(N, C, H, W)", "d_f = d_f2", "block"),
-    Mutant("called twice", "backward uses up what forward kept", "d_m[i] *= slope[i]", "d_m[i] *= slope[i]; slope[i] = 0"),
-]  # fmt: skip
+    Mutant(
+        "called twice", "backward uses up what forward kept", "d_m[i] *= slope[i]", "d_m[i] *= slope[i]; slope[i] = 0"
+    ),
+]
 
 
 CONTROLS = [  # other ways to write the same
-    Mutant("autograd", "(11)", "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward", "f[c, p] * (m_s[p] * m_c[c])\n\n\n# Backward"),
+    Mutant(
+        "autograd", "(11)", "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward", "f[c, p] * (m_s[p] * m_c[c])\n\n\n# Backward"
+    ),
     Mutant("differences", "(7)", "total += m_s[p] * d_f2[c, p] * f[c, p]", "total += f[c, p] * m_s[p] * d_f2[c, p]"),
-    Mutant("ties, first", "(9)", "min(winner[p], last if f1 < max_s[p] else k)", "min(winner[p], k if f1 >= max_s[p] else last)"),
+    Mutant(
+        "ties, first",
+        "(9)",
+        "min(winner[p], last if f1 < max_s[p] else k)",
+        "min(winner[p], k if f1 >= max_s[p] else last)",
+    ),
     Mutant("short rows", "no sharing", "return 1 + 2 * units // P", "return 1"),
-]  # fmt: skip
+]
 
 
 def named(mutant: Mutant) -> str:

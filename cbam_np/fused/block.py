@@ -25,8 +25,7 @@ def compiled_loops() -> ModuleType:
         return import_module("cbam_np.fused.loops")
     except ImportError as error:
         raise RuntimeError(
-            f"the compiled loops need Numba, which cannot be imported ({error}): "
-            f'pip install "cbam-np[fast]", or {REMEDY}'
+            f'the compiled loops need Numba, which cannot be imported ({error}): pip install -e ".[fast]", or {REMEDY}'
         ) from error
 
 

@@ -78,5 +78,3 @@ def as_array(x: Tensor) -> Array:
 def as_tensor(x: Array) -> Tensor:
     """The same memory as a tensor."""
     return torch.from_dlpack(x)
-
-
