@@ -39,10 +39,10 @@ def place_in(found: Any, names: list[str]) -> str:
     try:
         for name in names:
             found = getattr(found, name)
-        found = found.fget if isinstance(found, property) else found
+        found = inspect.unwrap(found.fget if isinstance(found, property) else found)
         path = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT)
         return f"{path.as_posix()}#L-{inspect.getsourcelines(found)[1]}"
-    except (AttributeError, OSError, TypeError):
+    except (AttributeError, OSError, TypeError, ValueError):  # ValueError: the file is not ours
         raise LookupError(".".join(names)) from None
 
 
