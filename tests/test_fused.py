@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_it_equals_the_composed_form_at_sizes_of_networks(shape: Shape) -> None:
 def test_float32_stays_float32_and_agrees_with_float64(shape: Shape) -> None:
     rng = np.random.default_rng(1)
     f, d_f2 = rng.normal(size=(2, *shape)).astype("float32")
-    params = cb.CBAM(shape[1], reduction=8).params | {"spatial.bias": np.float32([0.3])}
+    params = cb.CBAM(shape[1], reduction=8).params | {"spatial.bias": np.array([0.3], "float32")}
     exact = {key: w.astype("float64") for key, w in params.items()}
     got = everything(fused.cbam, f, params, d_f2)
     expected = everything(cb.cbam, f.astype("float64"), exact, d_f2.astype("float64"))
@@ -116,18 +117,13 @@ def test_float32_stays_float32_and_agrees_with_float64(shape: Shape) -> None:
 
 
 def test_float32_average_of_large_numbers_agrees_with_float64() -> None:
-    f = np.random.default_rng(2).normal(loc=3, size=(1, 2048, 16, 16)).astype("float32")
-    kept: list[np.ndarray] = []
-    for pooled, axis in (("pooled_c", (2, 3)), ("pooled_s", (1,))):
-        block = compiled_loops()
-        C, P = 2048, 256
-        out = np.empty((2, C if pooled == "pooled_c" else P), dtype="float32")
-        if pooled == "pooled_c":
-            block.pool_over_space(f.reshape(C, P), out)
-        else:
-            block.pool_over_channels(f.reshape(C, P), np.ones(C, dtype="float32"), out)
-        kept.append(out[0])
-        assert deviation(out[0], f.astype("float64").mean(axis=axis).ravel()) < 1e-5
+    C, P = 2048, 256
+    f = np.random.default_rng(2).normal(loc=3, size=(C, P)).astype("float32")
+    over_space, over_channels = np.empty((2, C), dtype="float32"), np.empty((2, P), dtype="float32")
+    compiled_loops().pool_over_space(f, over_space)
+    compiled_loops().pool_over_channels(f, np.ones(C, dtype="float32"), over_channels)
+    assert deviation(over_space[0], f.mean(axis=1, dtype="float64")) < 5e-6
+    assert deviation(over_channels[0], f.mean(axis=0, dtype="float64")) < 5e-6
 
 
 # The other oracles
@@ -344,14 +340,14 @@ def test_the_loops_are_compiled_once_for_each_dtype_and_for_contiguous_arrays_on
     test_any_layout_gives_the_bits_of_a_contiguous_copy("strided", "float32")
     test_any_layout_gives_the_bits_of_a_contiguous_copy("read-only", "float64")
     loops = compiled_loops()
-    dispatchers = [loop for loop in vars(loops).values() if isinstance(loop, numba.core.dispatcher.Dispatcher)]
-    assert {"forward", "backward", "convolve", "gates_backward"} <= {loop.__name__ for loop in dispatchers}
-    for loop in dispatchers:
-        if loop.__name__ in ("forward", "backward"):
+    dispatchers = {name: loop for name, loop in vars(loops).items() if hasattr(loop, "signatures")}
+    assert {"forward", "backward", "convolve", "gates_backward"} <= dispatchers.keys()
+    for name, loop in dispatchers.items():
+        if name in ("forward", "backward"):
             assert len(loop.signatures) == 2
         for signature in loop.signatures:
             for kind in signature:
-                assert getattr(kind, "layout", "C") == "C", (loop.__name__, signature)
+                assert getattr(kind, "layout", "C") == "C", (name, signature)
 
 
 # Calls
@@ -391,8 +387,8 @@ def test_any_number_of_threads_gives_the_same_bits(shape: Shape, threads: Callab
     assert f.size >= WORTH_A_THREAD
     params = random_params(64, rng, biases=True)
     threads(1)
-    alone = everything(fused.cbam, f, params, d_f2)
-    for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+    alone, config = everything(fused.cbam, f, params, d_f2), import_module("numba").config
+    for count in range(1, config.NUMBA_NUM_THREADS + 1):
         threads(count)
         for _ in range(3):
             assert_same_bits(everything(fused.cbam, f, params, d_f2), alone)

@@ -371,9 +371,9 @@ MUTANTS = [
     Mutant("dead units", "ReLU passes a gradient at 0", "if hidden[n, i, j] == 0:", "if hidden[n, i, j] < 0:"),
     Mutant(
         "short rows",
-        "the last share of samples is left out",
-        "range(0, N, together):\n        some = slice(start, min(start + together, N))\n        for n in range(some.start, some.stop):\n            pool_over_space",
-        "range(0, N - N % together, together):\n        some = slice(start, min(start + together, N))\n        for n in range(some.start, some.stop):\n            pool_over_space",
+        "gates of the first sample of a share only",
+        "channel_gates(kept.pooled_c[some],",
+        "channel_gates(kept.pooled_c[some][:1],",
     ),
     Mutant(
         "short rows",

@@ -154,7 +154,7 @@ def losses(gradient: Gradient, steps: int = 30) -> list[float]:
     found = []
     for _ in range(steps):
         optimiser.zero_grad()
-        loss = nn.functional.cross_entropy(net(x), labels)
+        loss: Any = nn.functional.cross_entropy(net(x), labels)
         loss.backward()
         optimiser.step()
         found.append(loss.item())
@@ -218,7 +218,7 @@ def test_backward_twice_and_without_gradients(gradient: Gradient) -> None:
     module = CBAM(8, 2, gradient=gradient)
     f = random(2, 8, 5, 6, dtype=torch.float32)
     f2 = module(f)
-    f2.sum().backward(retain_graph=True)
+    f2.backward(torch.ones_like(f2), retain_graph=True)
     first = module.spatial.kernel.grad.clone()  # type: ignore[union-attr]
     f2.sum().backward()
     torch.testing.assert_close(module.spatial.kernel.grad, 2 * first)

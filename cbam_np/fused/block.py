@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cbam_np.arrays import Array, Backward, Params, describe
-from cbam_np.attention.block import check_block
+from cbam_np.attention.checks import check_block
 from cbam_np.inputs import CHANNEL, SPATIAL, Ties, check_params, checked
 
 DTYPES = (np.float32, np.float64)

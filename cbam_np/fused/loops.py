@@ -142,7 +142,7 @@ def pool_over_space(f: Array, pooled: Array) -> None:
 
 @compiled
 def channel_gates(pooled: Array, weights: Weights, hidden: Array, m_c: Array, slope_c: Array) -> None:
-    """(5): h = ReLU(W1 x + b1) for both vectors x; (6): z = W2 h_avg + W2 h_max + 2 b2, M_c = σ(z); for some samples."""
+    """(5): h = ReLU(W1 x + b1) for both x; (6): z = W2 h_avg + W2 h_max + 2 b2, M_c = σ(z); for some samples."""
     N, _, C = pooled.shape
     w1, w2, b1, b2 = weights.w1, weights.w2, weights.b1, weights.b2
     for j in range(len(w1)):

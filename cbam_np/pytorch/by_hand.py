@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from cbam_np.arrays import Array, usable_cupy
 from cbam_np.attention.block import cbam
@@ -42,7 +43,9 @@ def block(gradient: Gradient, f: Tensor, params: dict[str, Tensor]) -> Tensor:
                 'take gradient="hand" or "autograd"'
             )
     # torch.compile can't look into NumPy's functions: it compiles what comes before and after
-    apply = torch.compiler.disable(_Block.apply) if torch.compiler.is_compiling() else _Block.apply
+    apply: Any = _Block.apply
+    if torch.compiler.is_compiling():
+        apply = torch.compiler.disable(apply)  # type: ignore[no-untyped-call]
     f2: Tensor = apply(gradient, tuple(params), f, *params.values())
     return f2
 
@@ -77,4 +80,4 @@ def as_array(x: Tensor) -> Array:
 
 def as_tensor(x: Array) -> Tensor:
     """The same memory as a tensor."""
-    return torch.from_dlpack(x)
+    return from_dlpack(x)
