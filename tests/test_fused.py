@@ -1,5 +1,6 @@
 """The compiled block is the block: against every oracle, for every shape, dtype, layout and number of threads."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -611,8 +612,11 @@ def test_the_first_call_says_nothing_and_the_next_process_does_not_compile_again
 
 
 def test_where_nothing_can_be_kept_on_disk_a_loop_is_compiled_all_the_same() -> None:
-    names: dict[str, Any] = {}
-    exec("def twice(x):\n    return 2 * x", names)  # no file, so no place beside it
-    loop = sys.modules["cbam_np.fused.compiling"].compiled(names["twice"])
-    assert loop(np.float32(1.5)) == 3
+    compiling: Any = import_module("cbam_np.fused.compiling")
+    names: dict[str, Any] = {"maximum": compiling.maximum}
+    exec("def larger(x):\n    return maximum(x[0], x[1])", names)  # no file, so no place beside it
+    loop = compiling.compiled(names["larger"])
+    for a, b in itertools.product([1.5, -2, np.nan, np.inf, -np.inf], repeat=2):
+        x = np.array([a, b], "float32")
+        np.testing.assert_equal(loop(x), np.maximum(a, b))
     assert loop.signatures
