@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from cbam_np import __version__
-from cbam_np.commands import extras, growth, memory, sides, terminal, timing
+from cbam_np.commands import extras, growth, memory, sides, timing
 from cbam_np.commands.files import RESULTS, make_folder
 from cbam_np.commands.whole_numbers import add_seed, positive
 
@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed(parser, "the inputs")
     cores = len(cores_here())
     parser.add_argument(
-        "--threads", type=positive, nargs="+", default=sorted({1, cores}), help="default 1 and all cores, here %(default)s"
+        "--threads",
+        type=positive,
+        nargs="+",
+        default=sorted({1, cores}),
+        help="numbers of threads (default 1 and all cores, here %(default)s)",
     )
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["float32"], help="default %(default)s")
     parser.add_argument(
@@ -81,9 +85,13 @@ def run(
     growth.show(console, found["growth"])
     path = output / "bench.json"
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    written = [path, *pictures(found, output)]
+    if not importable("matplotlib"):
+        console.print(
+            f"no pictures, which need matplotlib: {extras.install_line('tour')}", markup=False, soft_wrap=True
+        )
+    pictures(found, output)
     console.print(f"{versions()}, {platform.machine()}, {date.today()}", highlight=False)
-    console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True, highlight=False)
+    console.print(f"written: {output}", soft_wrap=True, highlight=False)
     return all(row["ok"] for comparison in found["comparisons"] for row in comparison["timings"])
 
 
@@ -154,13 +162,14 @@ def limited_threads(threads: int) -> Iterator[None]:
         import numba
 
         before.append(partial(numba.set_num_threads, numba.get_num_threads()))
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        config: Any = numba.config
+        numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     if "jax" not in lacking:
         import jax.extend
 
         before.append(jax.extend.backend.clear_backends)
         os.environ["NPROC"] = str(threads)  # read by JAX when it starts its threads, that is, anew after this line
-        jax.extend.backend.clear_backends()
+        before[-1]()
     try:
         with threadpool_limits(limits=threads):
             yield
@@ -173,13 +182,12 @@ def limited_threads(threads: int) -> Iterator[None]:
 # what is written
 
 
-def pictures(found: dict[str, Any], folder: Path) -> list[Path]:
+def pictures(found: dict[str, Any], folder: Path) -> None:
     """The pictures, for a light and for a dark page, if there is Matplotlib to draw them."""
-    if not importable("matplotlib"):
-        return []
-    from cbam_np.commands import bench_pictures
+    if importable("matplotlib"):
+        from cbam_np.commands import bench_pictures
 
-    return bench_pictures.draw(found, folder)
+        bench_pictures.draw(found, folder)
 
 
 def machine() -> dict[str, Any]:

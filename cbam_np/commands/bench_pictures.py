@@ -22,16 +22,12 @@ ON_PAPER = 9  # passes over F that the fused block makes: 4 forward, 5 backward;
 COPY = "a copy of F"
 
 
-def draw(found: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw both pictures of the first comparison for both pages; returns the files."""
-    written = []
+def draw(found: dict[str, Any], folder: Path) -> None:
+    """Draw both pictures of the first comparison for both pages."""
     for name, picture in ("bars", bars), ("roofline", roofline):
         for page, (background, ink) in PAGES.items():
             figure = picture(found["comparisons"][0], ink)
-            path = folder / f"bench_{name}_{page}.png"
-            figure.savefig(path, facecolor=background, dpi=150)
-            written.append(path)
-    return written
+            figure.savefig(folder / f"bench_{name}_{page}.png", facecolor=background, dpi=150)
 
 
 def bars(comparison: dict[str, Any], ink: str) -> Figure:
@@ -59,7 +55,9 @@ def bars(comparison: dict[str, Any], ink: str) -> Figure:
     ax.set_xlabel("shape of F: (N, C, H, W)")
     threads = "one thread" if comparison["threads"] == 1 else f"{comparison['threads']} threads"
     top = figure.axes[0]
-    top.set_title(f"Time as a multiple of that of {ours}; {comparison['dtype']}, {threads}; shorter is faster", color=ink)
+    top.set_title(
+        f"Time as a multiple of that of {ours}; {comparison['dtype']}, {threads}; shorter is faster", color=ink
+    )
     legend = figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     for text in legend.get_texts():
         text.set_color(ink)
@@ -90,7 +88,8 @@ def roofline(comparison: dict[str, Any], ink: str) -> Figure:
         if own:
             ax.scatter(passes, entries / seconds, s=45, color=COLOURS[name], label=name, zorder=3)
     ax.axvline(ON_PAPER, color=COLOURS["cbam_np, fused"], linestyle="--", linewidth=1)
-    ax.text(ON_PAPER * 0.96, best, f"{ON_PAPER} passes on paper", rotation=90, ha="right", va="top", color=ink, fontsize=9)
+    words: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "top", "color": ink, "fontsize": 9}
+    ax.text(ON_PAPER * 0.96, best, f"{ON_PAPER} passes on paper", **words)
     ax.set(xscale="log", yscale="log", xlabel="time, in passes over F (half the time of a copy of F)")
     ax.set_ylabel("entries of F per second")
     ax.set_xticks([1, 2, 5, 10, 20, 50, 100, 200], ["1", "2", "5", "10", "20", "50", "100", "200"])

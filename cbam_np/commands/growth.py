@@ -1,4 +1,4 @@
-"""How the time of forward and backward grows with N, C and H·W, for `cbam-np bench`: time ∝ size^exponent."""
+"""How the time of forward and backward grows with N, C and H·W, for `cbam-np bench`: time = a · size^exponent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,9 +44,9 @@ def exponent(sizes: list[int], times: Any) -> float:
 def show(console: Console, found: list[dict[str, Any]]) -> None:
     """Print the exponents as a table."""
     start = ", ".join(f"{axis} = {size}" for axis, size in START.items())
-    table = terminal.new_table(console, f"Growth of forward + backward from {start}: time ∝ size^exponent")
+    table = terminal.new_table(console, f"Growth of forward + backward from {start}: time = a · size^exponent")
     for head in ("axis", "side", "sizes", "milliseconds", "exponent"):
-        table.add_column(head, no_wrap=head != "sizes")
+        table.add_column(head, no_wrap=head in ("axis", "exponent"))
     for row in found:
         times = ", ".join(f"{ms:.2f}" for ms in row["ms"])
         table.add_row(row["axis"], row["side"], ", ".join(map(str, row["sizes"])), times, f"{row['exponent']:.2f}")
