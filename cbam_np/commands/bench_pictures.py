@@ -79,7 +79,7 @@ def roofline(comparison: dict[str, Any], ink: str) -> Figure:
     worst = min(N * C * H * H / (ms / 2e3) for (N, C, H), ms in copies.items())
     x = np.geomspace(1, 200, 100)
     ax.fill_between(x, worst / x, best / x, color=ink, alpha=0.15, linewidth=0)
-    ax.text(1.15, worst / 2.6, "what memory allows\n(the copy, at each size)", color=ink, fontsize=9)
+    ax.text(1.15, worst / 5, "what memory allows\n(the copy, at each size)", color=ink, fontsize=9)
     for name in dict.fromkeys(row["side"] for row in rows):
         own = [row for row in rows if row["side"] == name and name != COPY]
         entries = np.array([row["size"][0] * row["size"][1] * row["size"][2] ** 2 for row in own])

@@ -6,6 +6,7 @@ A new side is one more function like these, and a row in the command that compar
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,10 +107,8 @@ def pytorch(
 
 def jax(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
     """The formulas in JAX's functions, compiled by `jax.jit`, with the gradient of `jax.vjp`."""
-    import jax
-    from jax import lax
-    from jax import numpy as jnp
-
+    jax: Any = import_module("jax")
+    jnp: Any = import_module("jax.numpy")
     jax.config.update("jax_enable_x64", f.dtype == np.float64)
 
     def op(f: Any, w1: Any, w2: Any, kernel: Any) -> Any:
@@ -119,7 +118,7 @@ def jax(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
         m_c = jax.nn.sigmoid(mlp(f.mean((2, 3))) + mlp(f.max((2, 3))))
         f1 = m_c[:, :, None, None] * f
         pooled = jnp.stack([f1.mean(1), f1.max(1)], axis=1)
-        m_s = jax.nn.sigmoid(lax.conv_general_dilated(pooled, kernel, (1, 1), "SAME"))
+        m_s = jax.nn.sigmoid(jax.lax.conv_general_dilated(pooled, kernel, (1, 1), "SAME"))
         return m_s * f1
 
     def output_and_gradients(d_out: Any, *inputs: Any) -> Any:
@@ -127,11 +126,11 @@ def jax(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
         return out, backward(d_out)  # the output as well: a network needs it for what comes after the block
 
     inputs = [jnp.asarray(x) for x in (f, *block.params.values())]
-    d_out = jnp.asarray(d_out)
+    upstream = jnp.asarray(d_out)
     forward, both = jax.jit(op), jax.jit(output_and_gradients)
     return Side(
         lambda: [jax.block_until_ready(forward(*inputs))],
-        lambda: list(jax.block_until_ready(both(d_out, *inputs))[1]),
+        lambda: list(jax.block_until_ready(both(upstream, *inputs))[1]),
     )
 
 
