@@ -37,6 +37,7 @@ from cbam_np.commands import (
     gpu_test,
     growth,
     memory,
+    peers,
     sides,
     terminal,
     timing,
@@ -219,9 +220,9 @@ def small_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(timing, "SIZES", TINY_SIZES)
     monkeypatch.setattr(growth, "FACTORS", (1, 2))
     monkeypatch.setattr(growth, "START", {"N": 1, "C": 16, "H·W": 28})
-    entries = {name: entry for name, entry in bench.ENTRIES.items() if name not in ("torch.compile", "JAX jit")}
-    monkeypatch.setattr(bench, "ENTRIES", entries)
-    monkeypatch.setattr(bench, "NEEDS", {name: bench.NEEDS[name] for name in entries if name in bench.NEEDS})
+    entries = {name: entry for name, entry in peers.ENTRIES.items() if name not in ("torch.compile", "JAX jit")}
+    monkeypatch.setattr(peers, "ENTRIES", entries)
+    monkeypatch.setattr(peers, "NEEDS", {name: peers.NEEDS[name] for name in entries if name in peers.NEEDS})
     monkeypatch.setattr(
         memory, "peaks", lambda names, seed: {"size": [8, 256, 56], "peaks": dict.fromkeys(names, 0.25)}
     )
@@ -596,7 +597,7 @@ def test_the_sides_take_turns_and_change_their_order() -> None:
 
 
 def test_bench_and_gpu_test_share_the_makers_of_sides() -> None:
-    for entry in (*bench.ENTRIES.values(), *gpu_test.ENTRIES.values(), *gpu_test.ENTRIES_TORCH.values()):
+    for entry in (*peers.ENTRIES.values(), *gpu_test.ENTRIES.values(), *gpu_test.ENTRIES_TORCH.values()):
         make: Any = entry.make
         assert getattr(make, "func", make) in (sides.ours, sides.fused, sides.pytorch, sides.jax, sides.copy)
 
@@ -667,8 +668,8 @@ def test_bench_fails_when_a_side_computes_something_else(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("small_bench")
 def test_runs_are_kept_apart() -> None:
-    found = timing.timings(bench.ENTRIES, rounds=2, runs=3, seed=0, console=screen())
-    assert [(t.size, t.side) for t in found] == [(size, side) for size in TINY_SIZES for side in bench.ENTRIES]
+    found = timing.timings(peers.ENTRIES, rounds=2, runs=3, seed=0, console=screen())
+    assert [(t.size, t.side) for t in found] == [(size, side) for size in TINY_SIZES for side in peers.ENTRIES]
     assert all(t.forward.shape == t.both.shape == (3, 2) for t in found)
 
 
@@ -832,7 +833,7 @@ def test_every_installed_peer_takes_part_and_a_missing_one_is_named(
         (dtype, threads, "cbam_np, fused") for dtype in ("float32", "float64") for threads in (1, 2)
     ]
     for comparison in found["comparisons"]:
-        assert list(dict.fromkeys(row["side"] for row in comparison["timings"])) == [*bench.ENTRIES]
+        assert list(dict.fromkeys(row["side"] for row in comparison["timings"])) == [*peers.ENTRIES]
         assert max(row["error"] for row in comparison["timings"]) < (
             1e-4 if comparison["dtype"] == "float32" else 1e-10
         )
@@ -840,8 +841,8 @@ def test_every_installed_peer_takes_part_and_a_missing_one_is_named(
     names = {f"bench_{name}_{page}.png" for name in ("bars", "roofline") for page in ("light", "dark")}
     assert {path.name for path in Path("out").iterdir()} == names | {"bench.json"}
 
-    real = bench.importable
-    monkeypatch.setattr(bench, "importable", lambda package: package not in ("numba", "matplotlib") and real(package))
+    real = peers.importable
+    monkeypatch.setattr(peers, "importable", lambda package: package not in ("numba", "matplotlib") and real(package))
     assert run_bench(console, output=Path("without"))
     found = json.loads(Path("without/bench.json").read_text(encoding="utf-8"))
     assert found["comparisons"][0]["ours"] == "cbam_np"
@@ -853,15 +854,15 @@ def test_every_installed_peer_takes_part_and_a_missing_one_is_named(
 def test_without_pytorch_and_jax_our_own_sides_are_timed(small_bench: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("torch", "jax"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert not bench.importable("torch")
-    assert bench.available() == ["cbam_np", "cbam_np, fused", "a copy of F"]
+    assert not peers.importable("torch")
+    assert peers.available() == ["cbam_np", "cbam_np, fused", "a copy of F"]
     assert run_bench(screen())
 
 
 @pytest.mark.jax
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_side_in_jax_computes_the_block(dtype: str) -> None:
-    found = timing.one_run({"JAX jit": bench.ENTRIES["JAX jit"]}, (2, 16, 9), 1, 0, dtype)
+    found = timing.one_run({"JAX jit": peers.ENTRIES["JAX jit"]}, (2, 16, 9), 1, 0, dtype)
     assert found[0].ok
 
 
@@ -870,11 +871,11 @@ def test_threads_are_limited_and_set_back() -> None:
     import torch
 
     before = torch.get_num_threads(), numba.get_num_threads()
-    with bench.limited_threads(1):
+    with peers.limited_threads(1):
         assert (torch.get_num_threads(), numba.get_num_threads(), os.environ["NPROC"]) == (1, 1, "1")
     assert (torch.get_num_threads(), numba.get_num_threads()) == before
     assert "NPROC" not in os.environ
-    with bench.limited_threads(1000):
+    with peers.limited_threads(1000):
         assert torch.get_num_threads() == 1000
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from cbam_np.arrays import to_numpy
 from cbam_np.attention.block import CBAM
 from cbam_np.commands import terminal
+from cbam_np.commands.peers import ENTRIES, limited_threads
 from cbam_np.commands.timing import Size
 
 SIZE: Size = (8, 256, 56)
@@ -26,7 +27,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peaks(names: list[str], seed: int, size: Size = SIZE) -> dict[str, Any]:
-    """For each side of `bench.ENTRIES` the peak as a multiple of the size of F; nothing where Linux doesn't count."""
+    """For each side of `peers.ENTRIES` the peak as a multiple of the size of F; nothing where Linux doesn't count."""
     if not CLEAR.exists():
         return {"size": list(size), "peaks": {}}
     found = {}
@@ -41,8 +42,6 @@ def peaks(names: list[str], seed: int, size: Size = SIZE) -> dict[str, Any]:
 
 def peak(name: str, seed: int, size: Size) -> float:
     """The largest amount of memory during forward and backward, beyond inputs and results, as a multiple of F."""
-    from cbam_np.commands.bench import ENTRIES, limited_threads
-
     with limited_threads(1):
         N, C, H = size
         block = CBAM(C, seed=seed)
