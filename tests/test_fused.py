@@ -20,6 +20,7 @@ from support import OPERATIONS, deviation, random_params, torch_gradients
 
 import cbam_np as cb
 from cbam_np import fused
+from cbam_np.course.passes import passes
 from cbam_np.fused.block import WORTH_A_THREAD, compiled_loops
 from cbam_np.inputs import Ties
 from cbam_np.reference.loops import cbam_loops
@@ -349,6 +350,27 @@ def test_the_loops_are_compiled_once_for_each_dtype_and_for_contiguous_arrays_on
         for signature in loop.signatures:
             for kind in signature:
                 assert getattr(kind, "layout", "C") == "C", (name, signature)
+
+
+# Passes
+
+
+def test_the_loops_pass_over_the_features_as_often_as_their_docstring_says() -> None:
+    C, H, W = 5, 4, 7
+    found = passes(C, H, W)
+    reads = {(p.direction, p.array): 0.0 for p in found}
+    writes = dict(reads)
+    for p in found:
+        reads[p.direction, p.array] += p.read
+        writes[p.direction, p.array] += p.written
+    assert (reads["forward", "F"], writes["forward", "F″"]) == (3, 1)
+    assert reads["backward", "dF″"] == 2
+    assert 2 < reads["backward", "F"] <= 2 + 1 / C  # the winner of each pixel once more
+    assert 1 < writes["backward", "dF"] <= 1 + 1 / C + 1 / (H * W)  # and to the winners of pixels and channels
+    text = compiled_loops().__doc__ or ""
+    assert [line.split()[-1] for line in text.splitlines() if line.endswith((" F", " F″", " dF"))] == [
+        *("F", "F", "F″", "F", "dF")
+    ]
 
 
 # Calls

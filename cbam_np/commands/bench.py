@@ -49,20 +49,7 @@ def run(
 ) -> bool:
     """Time all sizes, print tables, write JSON and pictures; True if every side computed the right results."""
     make_folder(output)
-    for side, reason in peers.missing().items():
-        console.print(f"left out: {side}, {reason}", highlight=False, markup=False, soft_wrap=True)
-    found: dict[str, Any] = {"machine": machine(), "left out": peers.missing(), "comparisons": []}
-    for dtype in dtypes:
-        for count in threads:
-            comparison = compare(console, rounds, runs, seed, count, dtype)
-            found["comparisons"].append(comparison)
-            timing.show(console, comparison, f"CBAM, {dtype}, {threads_in_words(count)}, milliseconds (median)")
-    found["memory"] = memory.peaks([name for name in peers.available() if name != peers.COPY], seed)
-    memory.show(console, found["memory"])
-    with peers.limited_threads(1):
-        ours = [name for name in (peers.COMPOSED, peers.FUSED) if name in peers.available()]
-        found["growth"] = growth.measured({name: peers.ENTRIES[name] for name in ours})
-    growth.show(console, found["growth"])
+    found = measured(console, rounds, runs, seed, threads, dtypes)
     path = output / "bench.json"
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if peers.importable("matplotlib"):
@@ -74,6 +61,28 @@ def run(
     console.print(f"{versions()}, {platform.machine()}, {date.today()}", highlight=False)
     console.print(f"written: {output}", soft_wrap=True, highlight=False)
     return all(row["ok"] for comparison in found["comparisons"] for row in comparison["timings"])
+
+
+def measured(
+    console: Console, rounds: int, runs: int, seed: int, threads: list[int], dtypes: list[str]
+) -> dict[str, Any]:
+    """Everything that the command measures, printed as it comes."""
+    missing = peers.missing()
+    for side, reason in missing.items():
+        console.print(f"left out: {side}, {reason}", highlight=False, markup=False, soft_wrap=True)
+    found: dict[str, Any] = {"machine": machine(), "left out": missing, "comparisons": []}
+    for dtype in dtypes:
+        for count in threads:
+            comparison = compare(console, rounds, runs, seed, count, dtype)
+            found["comparisons"].append(comparison)
+            timing.show(console, comparison, f"CBAM, {dtype}, {threads_in_words(count)}, milliseconds (median)")
+    found["memory"] = memory.peaks([name for name in peers.available() if name != peers.COPY], seed)
+    memory.show(console, found["memory"])
+    with peers.limited_threads(1):
+        ours = [name for name in (peers.COMPOSED, peers.FUSED) if name in peers.available()]
+        found["growth"] = growth.measured({name: peers.ENTRIES[name] for name in ours})
+    growth.show(console, found["growth"])
+    return found
 
 
 def compare(

@@ -380,7 +380,7 @@ def channel_gates_backward(
 
 @compiled
 def features_backward(d_f2: Array, m_c: Array, m_s: Array, a: Array, d_avg_c: Array, d_f: Array) -> None:
-    """dF without what winners get: (7), (11), (8): M_c[c] (M_s[p] dF″[c,p] + a[p]); (3): dF^c_avg[c] / P."""
+    """(7), (11), (8): dF without what winners get, M_c[c] (M_s[p] dF″[c,p] + a[p]); (3): dF^c_avg[c] / P."""
     C, P = d_f2.shape
     for c in range(C):
         share = d_avg_c[c] / d_avg_c.dtype.type(P)
