@@ -205,7 +205,7 @@ assert np.median(ratios) > 1
 
 # %% [markdown]
 r"""
-Same numbers, half the reading. The gain is below 2, because one sample fits into the cache (缓存) of many processors: the second loop
+Same numbers, half the reading. On a quiet machine the gain stays below 2: one sample fits into the cache (缓存) of many processors, and the second loop
 finds it there. That is the other trick of the compiled block: all passes over one sample follow each other, so most of them don't go to memory at all.
 
 ## All of it
