@@ -64,7 +64,7 @@ def noting(direction: str, found: list[Pass]) -> Iterator[None]:
     compiled = {name: loop for name, loop in vars(loops).items() if hasattr(loop, "py_func")}
     outer = {name: compiled[name].py_func for name in ("forward", "backward")}
     inner = {name: noted(loop.py_func, direction, found) for name, loop in compiled.items() if name not in outer}
-    with patch.multiple(loops, **inner, **outer):
+    with patch.dict(vars(loops), inner | outer):
         yield
 
 
