@@ -308,19 +308,21 @@ MUTANTS = [
     Mutant(
         "differences",
         "dW2 of the average alone",
-        "np.repeat(d.d_z_c, 2, axis=0)",
-        "np.repeat(d.d_z_c, 2, axis=0) * np.array([[1.0], [0.0]] * N)",
-        "block",
+        "d, h, row = d_z[n, c], hidden[n, i], d_w2[c]",
+        "d, h, row = d_z[n, c], hidden[n, 0], d_w2[c]",
     ),
     Mutant(
         "differences",
-        "dW2 of rows in another order",
-        "np.repeat(d.d_z_c, 2, axis=0)",
-        "np.tile(d.d_z_c, (2, 1))",
-        "block",
+        "dW2 of the last sample",
+        "row[j] += d * h[j]",
+        "row[j] = d * h[j]",
     ),
-    Mutant("differences", "db1 of the first sample", "d_hidden.sum(axis=0)", "d_hidden[0]", "block"),
-    Mutant("differences", "db2 counts one path", "d_out.sum(axis=0)", "d_out.sum(axis=0) / 2", "block"),
+    Mutant("differences", "dW1 without the maximum", "d_avg * avg_c[c] + d_max * max_c[c]", "d_avg * avg_c[c]"),
+    Mutant("differences", "dW1 of the same vector for both", "d_max * max_c[c]", "d_max * avg_c[c]"),
+    Mutant(
+        "differences", "db1 of the first sample", "d.d_hidden.sum(axis=(0, 1))", "d.d_hidden[0].sum(axis=0)", "block"
+    ),
+    Mutant("differences", "db2 counts one path", "2 * d.d_z_c.sum(axis=0)", "d.d_z_c.sum(axis=0)", "block"),
     Mutant("differences", "dK of the first sample", "d.d_kernel.sum(axis=0)[None]", "d.d_kernel[:1]", "block"),
     Mutant(
         "differences",

@@ -117,14 +117,13 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
             )
 
         _share_out(backward_of, f)
-        # the average and the maximum of every sample, one under the other: (5) holds for each of these 2N rows
-        x, h = kept.pooled_c.reshape(2 * N, C), kept.hidden.reshape(2 * N, units)
-        d_out, d_hidden = np.repeat(d.d_z_c, 2, axis=0), d.d_hidden.reshape(2 * N, units)
+        d_w1, d_w2 = empty(units, C), empty(C, units)
+        loops.weights_backward(d.d_z_c, d.d_hidden, kept.pooled_c, kept.hidden, d_w1, d_w2)
         grads = {
-            "channel.w1": d_hidden.T @ x,
-            "channel.w2": d_out.T @ h,
-            "channel.b1": d_hidden.sum(axis=0),
-            "channel.b2": d_out.sum(axis=0),
+            "channel.w1": d_w1,
+            "channel.w2": d_w2,
+            "channel.b1": d.d_hidden.sum(axis=(0, 1)),
+            "channel.b2": 2 * d.d_z_c.sum(axis=0),
             "spatial.kernel": d.d_kernel.sum(axis=0)[None],
             "spatial.bias": d.d_bias.sum(axis=0, keepdims=True),
         }

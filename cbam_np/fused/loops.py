@@ -379,6 +379,25 @@ def channel_gates_backward(
 
 
 @compiled
+def weights_backward(d_z: Array, d_hidden: Array, pooled: Array, hidden: Array, d_w1: Array, d_w2: Array) -> None:
+    """(5), (6), all samples: dW1 = Σ dh xᵀ and dW2 = Σ dz hᵀ, over both vectors x of each sample."""
+    N, C = d_z.shape
+    for j in range(len(d_w1)):
+        d_w1[j] = 0
+        for n in range(N):
+            d_avg, d_max, avg_c, max_c, row = d_hidden[n, 0, j], d_hidden[n, 1, j], pooled[n, 0], pooled[n, 1], d_w1[j]
+            for c in range(C):
+                row[c] += d_avg * avg_c[c] + d_max * max_c[c]
+    for c in range(C):
+        d_w2[c] = 0
+        for n in range(N):
+            for i in range(2):
+                d, h, row = d_z[n, c], hidden[n, i], d_w2[c]
+                for j in range(len(row)):
+                    row[j] += d * h[j]
+
+
+@compiled
 def features_backward(d_f2: Array, m_c: Array, m_s: Array, a: Array, d_avg_c: Array, d_f: Array) -> None:
     """(7), (11), (8): dF without what winners get, M_c[c] (M_s[p] dF″[c,p] + a[p]); (3): dF^c_avg[c] / P."""
     C, P = d_f2.shape

@@ -61,7 +61,7 @@ class _Block(torch.autograd.Function):
         return as_tensor(f2)
 
     @staticmethod
-    def backward(ctx: Any, d_f2: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, d_f2: Tensor) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError(
                 f"backward: expected create_graph=False with gradient={ctx.gradient!r}, since only the first "
