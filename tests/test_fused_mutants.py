@@ -128,8 +128,8 @@ def called_twice(block: ModuleType) -> bool:
 
 
 CHECKS: dict[str, Callable[[ModuleType], bool]] = {
-    "autograd": as_autograd,
-    "differences": by_differences,
+    "output": as_autograd,
+    "gradient": as_autograd,
     "ties, first": at_ties("first"),
     "ties, split": at_ties("split"),
     "special values": with_special_values,
@@ -141,106 +141,106 @@ CHECKS: dict[str, Callable[[ModuleType], bool]] = {
 
 MUTANTS = [
     # forward: what the formulas say
-    Mutant("autograd", "(3) divides by P - 1", "pooled[0, c] = total / P", "pooled[0, c] = total / (P - 1)"),
-    Mutant("autograd", "(3) sums instead of averaging", "pooled[0, c] = total / P", "pooled[0, c] = total"),
-    Mutant("autograd", "(4) average and maximum swapped", "pooled[1, c] = largest", "pooled[1, c] = total / P"),
-    Mutant("autograd", "(5) without b1", "z += b1[j]", "z += 0 * b1[j]"),
-    Mutant("autograd", "(5) without ReLU", "hidden[n, i, j] = 0 if z <= 0 else z", "hidden[n, i, j] = z"),
+    Mutant("output", "(3) divides by P - 1", "pooled[0, c] = total / P", "pooled[0, c] = total / (P - 1)"),
+    Mutant("output", "(3) sums instead of averaging", "pooled[0, c] = total / P", "pooled[0, c] = total"),
+    Mutant("output", "(4) average and maximum swapped", "pooled[1, c] = largest", "pooled[1, c] = total / P"),
+    Mutant("output", "(5) without b1", "z += b1[j]", "z += 0 * b1[j]"),
+    Mutant("output", "(5) without ReLU", "hidden[n, i, j] = 0 if z <= 0 else z", "hidden[n, i, j] = z"),
     Mutant(
         "autograd", "(5) average for both paths", "z += w1[j, c] * pooled[n, i, c]", "z += w1[j, c] * pooled[n, 0, c]"
     ),
-    Mutant("autograd", "(6) b2 once for two paths", "z_avg + z_max + 2 * b2[c]", "z_avg + z_max + b2[c]"),
-    Mutant("autograd", "(6) without the maximum's path", "m_c[n, c] = z_avg + z_max", "m_c[n, c] = z_avg"),
-    Mutant("autograd", "(6) σ of -z", "(one if z[i] >= 0 else e)", "(one if z[i] < 0 else e)"),
+    Mutant("output", "(6) b2 once for two paths", "z_avg + z_max + 2 * b2[c]", "z_avg + z_max + b2[c]"),
+    Mutant("output", "(6) without the maximum's path", "m_c[n, c] = z_avg + z_max", "m_c[n, c] = z_avg"),
+    Mutant("output", "(6) σ of -z", "(one if z[i] >= 0 else e)", "(one if z[i] < 0 else e)"),
     Mutant(
-        "autograd",
+        "output",
         "(8) of F instead of F′",
         "f1 = m_c[c] * f[c, p]\n            pooled",
         "f1 = f[c, p]\n            pooled",
     ),
     Mutant(
-        "autograd",
+        "output",
         "(8) without the first channel",
         "for p in range(P):\n        pooled[0, p] = pooled[1, p] =",
         "for p in range(P):\n        pooled[0, p], pooled[1, p] = 0.0,",
     ),
-    Mutant("autograd", "(8) sums instead of averaging", "pooled[0, p] /= C", "pooled[0, p] /= 1"),
-    Mutant("autograd", "(10) without the bias", "z[:] = bias", "z[:] = 0"),
+    Mutant("output", "(8) sums instead of averaging", "pooled[0, p] /= C", "pooled[0, p] /= 1"),
+    Mutant("output", "(10) without the bias", "z[:] = bias", "z[:] = 0"),
     Mutant(
-        "autograd",
+        "output",
         "(10) a kernel's two halves swapped",
         "z[q] += k_avg * avg_s[q] + k_max * max_s[q]",
         "z[q] += k_max * avg_s[q] + k_avg * max_s[q]",
     ),
     Mutant(
-        "autograd",
+        "output",
         "(10) kernel transposed",
         "k_avg, k_max = kernel[0, u, v], kernel[1, u, v]",
         "k_avg, k_max = kernel[0, v, u], kernel[1, v, u]",
     ),
     Mutant(
-        "autograd",
+        "output",
         "(10) map one pixel off",
         "padded[k // 2 * (row + 1) :], row, H, W)",
         "padded[k // 2 * (row + 1) - 1 :], row, H, W)",
     ),
     Mutant(
-        "autograd",
+        "output",
         "(11) M_s twice",
         "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward",
         "m_s[p] * (m_s[p] * f[c, p])\n\n\n# Backward",
     ),
     # backward: a term, a factor, an index
     Mutant(
-        "differences",
+        "gradient",
         "(11) dM_s from F instead of F′",
         "d_m_s[p] += d_f2[c, p] * f1",
         "d_m_s[p] += d_f2[c, p] * f[c, p]",
     ),
-    Mutant("differences", "(11) dM_s without upstream", "d_m_s[p] += d_f2[c, p] * f1", "d_m_s[p] += f1"),
+    Mutant("gradient", "(11) dM_s without upstream", "d_m_s[p] += d_f2[c, p] * f1", "d_m_s[p] += f1"),
     Mutant(
-        "differences",
+        "gradient",
         "(7) first part without M_s",
         "total += m_s[p] * d_f2[c, p] * f[c, p]",
         "total += d_f2[c, p] * f[c, p]",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(7) first part from F′",
         "total += m_s[p] * d_f2[c, p] * f[c, p]",
         "total += m_s[p] * d_f2[c, p] * f1",
     ),
-    Mutant("differences", "(7) second part missing", "d_m_c[c] += total", "d_m_c[c] += 0"),
-    Mutant("differences", "(7) second part from F′", "total += a[p] * f[c, p]", "total += a[p] * f[c, p] / 2"),
-    Mutant("differences", "(7) second part replaces the first", "d_m_c[c] += total", "d_m_c[c] = total"),
+    Mutant("gradient", "(7) second part missing", "d_m_c[c] += total", "d_m_c[c] += 0"),
+    Mutant("gradient", "(7) second part from F′", "total += a[p] * f[c, p]", "total += a[p] * f[c, p] / 2"),
+    Mutant("gradient", "(7) second part replaces the first", "d_m_c[c] += total", "d_m_c[c] = total"),
     Mutant(
-        "differences",
+        "gradient",
         "(7) third part missing",
         "d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]",
         "d_m_c[winner_s[p]] += 0",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(7) third part without F",
         "d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]",
         "d_m_c[winner_s[p]] += b[p]",
     ),
-    Mutant("differences", "(8) not divided by C", "a[p] /= C", "a[p] /= 1"),
-    Mutant("differences", "(10) without σ′", "d_m[i] *= slope[i]", "d_m[i] *= 1"),
+    Mutant("gradient", "(8) not divided by C", "a[p] /= C", "a[p] /= 1"),
+    Mutant("gradient", "(10) without σ′", "d_m[i] *= slope[i]", "d_m[i] *= 1"),
     Mutant(
-        "differences",
+        "gradient",
         "(10) gradient of the bias before σ′",
         "d_m[i] *= slope[i]\n        total += d_m[i]",
         "total += d_m[i]\n        d_m[i] *= slope[i]",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(10) kernel not flipped",
         "kernel[0, k - 1 - u, k - 1 - v], kernel[1, k - 1 - u, k - 1 - v]",
         "kernel[0, u, v], kernel[1, u, v]",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(10) kernel flipped in one direction only",
         "kernel[0, k - 1 - u, k - 1 - v]",
         "kernel[0, k - 1 - u, v]",
@@ -249,34 +249,34 @@ MUTANTS = [
         "differences", "(10) dK of the other map", "d_k_max += inside[q] * max_s[q]", "d_k_max += inside[q] * avg_s[q]"
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(10) dK transposed",
         "d_kernel[0, u, v], d_kernel[1, u, v] = d_k_avg, d_k_max",
         "d_kernel[0, v, u], d_kernel[1, v, u] = d_k_avg, d_k_max",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(10) dK from where the map is padded",
         "inside = d_z[k // 2 * (row + 1) :]",
         "inside = d_z[k // 2 * row :]",
     ),
-    Mutant("differences", "(6) without σ′", "d_z[n, c] = d_m_c[n, c] * slope_c[n, c]", "d_z[n, c] = d_m_c[n, c]"),
-    Mutant("differences", "(5) without the mask of ReLU", "if hidden[n, i, j] == 0:", "if False:"),
-    Mutant("differences", "(5) one path masked as the other", "if hidden[n, i, j] == 0:", "if hidden[n, 0, j] == 0:"),
-    Mutant("differences", "(5) dx replaced instead of summed", "d_x[c] += d * w[c]", "d_x[c] = d * w[c]"),
-    Mutant("differences", "(3) not divided by P", "share = d_avg_c[c] / d_avg_c.dtype.type(P)", "share = d_avg_c[c]"),
-    Mutant("differences", "(3) missing", "(m_s[p] * d_f2[c, p] + a[p]) + share", "(m_s[p] * d_f2[c, p] + a[p])"),
+    Mutant("gradient", "(6) without σ′", "d_z[n, c] = d_m_c[n, c] * slope_c[n, c]", "d_z[n, c] = d_m_c[n, c]"),
+    Mutant("gradient", "(5) without the mask of ReLU", "if hidden[n, i, j] == 0:", "if False:"),
+    Mutant("gradient", "(5) one path masked as the other", "if hidden[n, i, j] == 0:", "if hidden[n, 0, j] == 0:"),
+    Mutant("gradient", "(5) dx replaced instead of summed", "d_x[c] += d * w[c]", "d_x[c] = d * w[c]"),
+    Mutant("gradient", "(3) not divided by P", "share = d_avg_c[c] / d_avg_c.dtype.type(P)", "share = d_avg_c[c]"),
+    Mutant("gradient", "(3) missing", "(m_s[p] * d_f2[c, p] + a[p]) + share", "(m_s[p] * d_f2[c, p] + a[p])"),
     Mutant(
         "differences", "(8) missing in dF", "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])", "m_c[c] * (m_s[p] * d_f2[c, p])"
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(8) not scaled by M_c",
         "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])",
         "(m_c[c] * m_s[p] * d_f2[c, p] + a[p])",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "(9) not scaled by M_c",
         "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]",
         "d_f[winner_s[p], p] += b[p]",
@@ -284,48 +284,48 @@ MUTANTS = [
     Mutant(
         "differences", "(9) missing in dF", "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]", "d_f[winner_s[p], p] += 0"
     ),
-    Mutant("differences", "(4) missing", "d_f[c, winner_c[c]] += d_max_c[c]", "d_f[c, winner_c[c]] += 0"),
+    Mutant("gradient", "(4) missing", "d_f[c, winner_c[c]] += d_max_c[c]", "d_f[c, winner_c[c]] += 0"),
     Mutant(
-        "differences",
+        "gradient",
         "(4) as if it were the average",
         "d_f[c, winner_c[c]] += d_max_c[c]",
         "d_f[c] += d_max_c[c] / len(winner_s)",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "the winner of each pixel is the last",
         "winner[p] = min(winner[p], last if f1 < max_s[p] else k)",
         "winner[p] = last",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "the winner of each channel is the first",
         "first = min(first, last if f[c, p] < max_c[c] else np.int32(p))",
         "first = np.int32(0)",
     ),
-    Mutant("differences", "dbias of the first sample", "d.d_bias.sum(axis=0, keepdims=True)", "d.d_bias[:1]", "block"),
+    Mutant("gradient", "dbias of the first sample", "d.d_bias.sum(axis=0, keepdims=True)", "d.d_bias[:1]", "block"),
     # backward: the parameters, put together from all samples
     Mutant(
-        "differences",
+        "gradient",
         "dW2 of the average alone",
         "d, h, row = d_z[n, c], hidden[n, i], d_w2[c]",
         "d, h, row = d_z[n, c], hidden[n, 0], d_w2[c]",
     ),
     Mutant(
-        "differences",
+        "gradient",
         "dW2 of the last sample",
         "row[j] += d * h[j]",
         "row[j] = d * h[j]",
     ),
-    Mutant("differences", "dW1 without the maximum", "d_avg * avg_c[c] + d_max * max_c[c]", "d_avg * avg_c[c]"),
-    Mutant("differences", "dW1 of the same vector for both", "d_max * max_c[c]", "d_max * avg_c[c]"),
+    Mutant("gradient", "dW1 without the maximum", "d_avg * avg_c[c] + d_max * max_c[c]", "d_avg * avg_c[c]"),
+    Mutant("gradient", "dW1 of the same vector for both", "d_max * max_c[c]", "d_max * avg_c[c]"),
     Mutant(
         "differences", "db1 of the first sample", "d.d_hidden.sum(axis=(0, 1))", "d.d_hidden[0].sum(axis=0)", "block"
     ),
-    Mutant("differences", "db2 counts one path", "2 * d.d_z_c.sum(axis=0)", "d.d_z_c.sum(axis=0)", "block"),
-    Mutant("differences", "dK of the first sample", "d.d_kernel.sum(axis=0)[None]", "d.d_kernel[:1]", "block"),
+    Mutant("gradient", "db2 counts one path", "2 * d.d_z_c.sum(axis=0)", "d.d_z_c.sum(axis=0)", "block"),
+    Mutant("gradient", "dK of the first sample", "d.d_kernel.sum(axis=0)[None]", "d.d_kernel[:1]", "block"),
     Mutant(
-        "differences",
+        "gradient",
         "dbias with the wrong sign",
         '"spatial.bias": d.d_bias.sum',
         '"spatial.bias": -d.d_bias.sum',
@@ -394,7 +394,7 @@ CONTROLS = [  # other ways to write the same
     Mutant(
         "autograd", "(11)", "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward", "f[c, p] * (m_s[p] * m_c[c])\n\n\n# Backward"
     ),
-    Mutant("differences", "(7)", "total += m_s[p] * d_f2[c, p] * f[c, p]", "total += f[c, p] * m_s[p] * d_f2[c, p]"),
+    Mutant("gradient", "(7)", "total += m_s[p] * d_f2[c, p] * f[c, p]", "total += f[c, p] * m_s[p] * d_f2[c, p]"),
     Mutant(
         "ties, first",
         "(9)",
@@ -416,6 +416,16 @@ def load(mutant: Mutant) -> ModuleType:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=named)
 def test_mutant_is_killed(mutant: Mutant) -> None:
     assert not CHECKS[mutant.check](load(mutant))  # an exception is no kill: anybody would notice that
+
+
+@pytest.mark.parametrize("mutant", [mutant for mutant in MUTANTS if mutant.check == "gradient"][::4], ids=named)
+def test_the_gradient_check_notices_as_well(mutant: Mutant) -> None:
+    """Every fourth, because differences call the loops many times."""
+    assert not by_differences(load(mutant))
+
+
+def test_the_gradient_check_passes_the_block_as_it_is() -> None:
+    assert by_differences(plain())
 
 
 @pytest.mark.parametrize("check", CHECKS)
