@@ -147,7 +147,7 @@ MUTANTS = [
     Mutant("output", "(5) without b1", "z += b1[j]", "z += 0 * b1[j]"),
     Mutant("output", "(5) without ReLU", "hidden[n, i, j] = 0 if z <= 0 else z", "hidden[n, i, j] = z"),
     Mutant(
-        "autograd", "(5) average for both paths", "z += w1[j, c] * pooled[n, i, c]", "z += w1[j, c] * pooled[n, 0, c]"
+        "output", "(5) average for both paths", "z += w1[j, c] * pooled[n, i, c]", "z += w1[j, c] * pooled[n, 0, c]"
     ),
     Mutant("output", "(6) b2 once for two paths", "z_avg + z_max + 2 * b2[c]", "z_avg + z_max + b2[c]"),
     Mutant("output", "(6) without the maximum's path", "m_c[n, c] = z_avg + z_max", "m_c[n, c] = z_avg"),
@@ -246,7 +246,7 @@ MUTANTS = [
         "kernel[0, k - 1 - u, v]",
     ),
     Mutant(
-        "differences", "(10) dK of the other map", "d_k_max += inside[q] * max_s[q]", "d_k_max += inside[q] * avg_s[q]"
+        "gradient", "(10) dK of the other map", "d_k_max += inside[q] * max_s[q]", "d_k_max += inside[q] * avg_s[q]"
     ),
     Mutant(
         "gradient",
@@ -266,9 +266,7 @@ MUTANTS = [
     Mutant("gradient", "(5) dx replaced instead of summed", "d_x[c] += d * w[c]", "d_x[c] = d * w[c]"),
     Mutant("gradient", "(3) not divided by P", "share = d_avg_c[c] / d_avg_c.dtype.type(P)", "share = d_avg_c[c]"),
     Mutant("gradient", "(3) missing", "(m_s[p] * d_f2[c, p] + a[p]) + share", "(m_s[p] * d_f2[c, p] + a[p])"),
-    Mutant(
-        "differences", "(8) missing in dF", "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])", "m_c[c] * (m_s[p] * d_f2[c, p])"
-    ),
+    Mutant("gradient", "(8) missing in dF", "m_c[c] * (m_s[p] * d_f2[c, p] + a[p])", "m_c[c] * (m_s[p] * d_f2[c, p])"),
     Mutant(
         "gradient",
         "(8) not scaled by M_c",
@@ -282,7 +280,7 @@ MUTANTS = [
         "d_f[winner_s[p], p] += b[p]",
     ),
     Mutant(
-        "differences", "(9) missing in dF", "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]", "d_f[winner_s[p], p] += 0"
+        "gradient", "(9) missing in dF", "d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]", "d_f[winner_s[p], p] += 0"
     ),
     Mutant("gradient", "(4) missing", "d_f[c, winner_c[c]] += d_max_c[c]", "d_f[c, winner_c[c]] += 0"),
     Mutant(
@@ -319,9 +317,7 @@ MUTANTS = [
     ),
     Mutant("gradient", "dW1 without the maximum", "d_avg * avg_c[c] + d_max * max_c[c]", "d_avg * avg_c[c]"),
     Mutant("gradient", "dW1 of the same vector for both", "d_max * max_c[c]", "d_max * avg_c[c]"),
-    Mutant(
-        "differences", "db1 of the first sample", "d.d_hidden.sum(axis=(0, 1))", "d.d_hidden[0].sum(axis=0)", "block"
-    ),
+    Mutant("gradient", "db1 of the first sample", "d.d_hidden.sum(axis=(0, 1))", "d.d_hidden[0].sum(axis=0)", "block"),
     Mutant("gradient", "db2 counts one path", "2 * d.d_z_c.sum(axis=0)", "d.d_z_c.sum(axis=0)", "block"),
     Mutant("gradient", "dK of the first sample", "d.d_kernel.sum(axis=0)[None]", "d.d_kernel[:1]", "block"),
     Mutant(
@@ -392,7 +388,7 @@ MUTANTS = [
 
 CONTROLS = [  # other ways to write the same
     Mutant(
-        "autograd", "(11)", "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward", "f[c, p] * (m_s[p] * m_c[c])\n\n\n# Backward"
+        "output", "(11)", "m_s[p] * (m_c[c] * f[c, p])\n\n\n# Backward", "f[c, p] * (m_s[p] * m_c[c])\n\n\n# Backward"
     ),
     Mutant("gradient", "(7)", "total += m_s[p] * d_f2[c, p] * f[c, p]", "total += f[c, p] * m_s[p] * d_f2[c, p]"),
     Mutant(
