@@ -78,12 +78,16 @@ def suite() -> dict[str, str]:
 
 
 def speed(rounds: int, runs: int) -> dict[str, Any]:
-    """The timings of `cbam-np bench`."""
+    """What `cbam-np bench` measures on one thread and on all cores, and its pictures."""
     from rich.console import Console
 
-    from cbam_np.commands.bench import compare
+    from cbam_np.commands import bench, bench_pictures
 
-    return compare(Console(), rounds, runs, seed=0)
+    threads = sorted({1, len(bench.cores_here())})
+    found = bench.measured(Console(), rounds, runs, 0, threads, ["float32"])
+    bench_pictures.draw(found, ROOT / "docs" / "images")
+    one, *others = found["comparisons"]
+    return {**one, "all cores": others, "memory": found["memory"], "growth": found["growth"]}
 
 
 def training(rounds: int) -> dict[str, Any]:

@@ -27,7 +27,23 @@ from cbam_np import ops
 from cbam_np.arrays import Array, Backward
 from cbam_np.attention.block import CBAM
 from cbam_np.checking import cupy_standin
-from cbam_np.commands import bench, check, cli, doctor, extras, files, gpu_test, sides, terminal, timing, tour
+from cbam_np.commands import (
+    bench,
+    check,
+    cli,
+    doctor,
+    extras,
+    files,
+    gpu_test,
+    growth,
+    memory,
+    peers,
+    sides,
+    terminal,
+    timing,
+    tour,
+)
+from cbam_np.commands.files import RESULTS
 from cbam_np.reference.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +120,8 @@ def test_the_status_is_the_verdict(ok: bool, status: int, monkeypatch: pytest.Mo
         (["check", "--channels", "0"], "--channels: expected a positive integer, got 0"),
         (["check", "--size", "-3"], "--size: expected a positive integer, got -3"),
         (["bench", "--rounds", "0"], "--rounds: expected a positive integer, got 0"),
+        (["bench", "--threads", "0"], "--threads: expected a positive integer, got 0"),
+        (["bench", "--dtypes", "float16"], "--dtypes: invalid choice: 'float16'"),
         (["bench", "--runs", "many"], "--runs: expected a positive integer, got many"),
         (["gpu-test", "--rounds", "1.5"], "--rounds: expected a positive integer, got 1.5"),
         (["gpu-test", "--runs", "0"], "--runs: expected a positive integer, got 0"),
@@ -139,7 +157,11 @@ def test_an_error_of_a_command_is_one_line_too(
     [
         (["tour", "--output", "x.png", "--dark"], tour, {"output": Path("x.png"), "dark": True, "seed": 0}),
         (["check", "--backend", "torch"], check, {"backend": "torch", "channels": 6, "size": 9, "seed": 0}),
-        (["bench", "--rounds", "4"], bench, {"rounds": 4, "runs": 3, "seed": 0}),
+        (
+            ["bench", "--rounds", "4", "--threads", "1", "3", "--dtypes", "float64"],
+            bench,
+            {"rounds": 4, "runs": 3, "seed": 0, "threads": [1, 3], "dtypes": ["float64"], "output": RESULTS / "bench"},
+        ),
         (["doctor"], doctor, {}),
         (["gpu-test", "--output", "x.json"], gpu_test, {"output": Path("x.json"), "rounds": 20, "runs": 3}),
     ],
@@ -159,7 +181,7 @@ def test_options_reach_the_command(
     assert got == expected
 
 
-@pytest.mark.parametrize(("command", "library", "extra"), [("bench", "torch", "torch"), ("tour", "matplotlib", "tour")])
+@pytest.mark.parametrize(("command", "library", "extra"), [("tour", "matplotlib", "tour")])
 def test_a_missing_extra_is_named(
     command: str,
     library: str,
@@ -187,6 +209,36 @@ def test_a_mistake_of_ours_is_not_taken_for_a_missing_extra(
     monkeypatch.setattr(module, "run", run)
     with pytest.raises(ModuleNotFoundError):
         cli.main([command])
+
+
+# --- a bench that takes a moment ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tiny sizes, without torch.compile and JAX, which take seconds to compile; memory is made up."""
+    monkeypatch.setattr(timing, "SIZES", TINY_SIZES)
+    monkeypatch.setattr(growth, "FACTORS", (1, 2))
+    monkeypatch.setattr(growth, "START", {"N": 1, "C": 16, "H·W": 28})
+    entries = {name: entry for name, entry in peers.ENTRIES.items() if name not in ("torch.compile", "JAX jit")}
+    monkeypatch.setattr(peers, "ENTRIES", entries)
+    monkeypatch.setattr(peers, "NEEDS", {name: peers.NEEDS[name] for name in entries if name in peers.NEEDS})
+    monkeypatch.setattr(
+        memory, "peaks", lambda names, seed: {"size": [8, 256, 56], "peaks": dict.fromkeys(names, 0.25)}
+    )
+    monkeypatch.chdir(tmp_path)
+
+
+def run_bench(console: Console, **options: Any) -> bool:
+    given: dict[str, Any] = {
+        "rounds": 1,
+        "runs": 1,
+        "seed": 0,
+        "threads": [1],
+        "dtypes": ["float32"],
+        "output": Path("out"),
+    } | options
+    return bench.run(console, **given)
 
 
 # --- the terminal ---------------------------------------------------------------------------------------------------
@@ -242,10 +294,10 @@ def test_a_pipe_that_was_closed_before_is_no_error_either(arguments: list[str]) 
 @pytest.mark.parametrize(
     "arguments", [["check", "--channels", "2", "--size", "3"], ["doctor"], ["bench", "--rounds=1"]]
 )
+@pytest.mark.usefixtures("small_bench")
 def test_every_encoding_gets_what_it_can_show(
     arguments: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timing, "SIZES", TINY_SIZES)
     monkeypatch.setattr(doctor, "LIBRARIES", ("numpy",))
     monkeypatch.setenv("COLUMNS", "100")
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
@@ -308,10 +360,10 @@ def test_check_at_40_columns_shows_every_number() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 40])
+@pytest.mark.usefixtures("small_bench")
 def test_the_other_tables_fit_their_screen(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "SIZES", TINY_SIZES)
     monkeypatch.setattr(doctor, "LIBRARIES", ("numpy", "cupy"))
-    for run in (doctor.run, partial(bench.run, rounds=1, runs=1, seed=0)):
+    for run in (doctor.run, run_bench):
         console = screen(width)
         assert run(console)
         lines = printed(console).splitlines()
@@ -544,10 +596,10 @@ def test_the_sides_take_turns_and_change_their_order() -> None:
     assert order == ["a", "b", "b", "a"] * ((3 + timing.WARM_UP) // 2)
 
 
-def test_bench_and_gpu_test_share_the_maker_of_sides() -> None:
-    for entry in (*bench.ENTRIES.values(), *gpu_test.ENTRIES.values(), *gpu_test.ENTRIES_TORCH.values()):
-        assert isinstance(entry.make, partial)
-        assert entry.make.func in (sides.ours, sides.pytorch)
+def test_bench_and_gpu_test_share_the_makers_of_sides() -> None:
+    for entry in (*peers.ENTRIES.values(), *gpu_test.ENTRIES.values(), *gpu_test.ENTRIES_TORCH.values()):
+        make: Any = entry.make
+        assert getattr(make, "func", make) in (sides.ours, sides.fused, sides.pytorch, sides.jax, sides.copy)
 
 
 def data(C: int = 16) -> tuple[CBAM, np.ndarray, np.ndarray]:
@@ -600,24 +652,24 @@ def test_results_are_compared_with_float64_before_they_are_timed(
     assert [timing.ok for timing in found] == [ok] * len(TINY_SIZES)
 
 
+@pytest.mark.usefixtures("small_bench")
 def test_bench_fails_when_a_side_computes_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "SIZES", TINY_SIZES)
     console = screen()
-    assert bench.run(console, rounds=1, runs=1, seed=0)
+    assert run_bench(console)
 
     def wrong(f: Array, params: Any) -> tuple[Array, Backward]:
         out, backward = cb.cbam(f, params)
         return out, lambda d_out: (backward(d_out)[0] * np.float32(1.001), backward(d_out)[1])
 
     monkeypatch.setattr(sides, "cbam", wrong)
-    assert not bench.run(console, rounds=1, runs=1, seed=0)
+    assert not run_bench(console)
     assert "wrong: cbam_np at [1, 16, 6]; its times mean nothing" in words(console)
 
 
-def test_runs_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "SIZES", TINY_SIZES)
-    found = timing.timings(bench.ENTRIES, rounds=2, runs=3, seed=0, console=screen())
-    assert [(t.size, t.side) for t in found] == [(size, side) for size in TINY_SIZES for side in bench.ENTRIES]
+@pytest.mark.usefixtures("small_bench")
+def test_runs_are_kept_apart() -> None:
+    found = timing.timings(peers.ENTRIES, rounds=2, runs=3, seed=0, console=screen())
+    assert [(t.size, t.side) for t in found] == [(size, side) for size in TINY_SIZES for side in peers.ENTRIES]
     assert all(t.forward.shape == t.both.shape == (3, 2) for t in found)
 
 
@@ -766,3 +818,86 @@ def test_the_extras_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) ->
     assert {"numpy", "rich"} <= set(extras.packages()[""])
     monkeypatch.setattr(extras, "requires", lambda _: ["a.b>=2", 'c-d>=1,<3; extra == "x"', "e_f; extra == 'x-y'"])
     assert extras.packages() == {"": ["a.b"], "x": ["c-d"], "x-y": ["e_f"]}
+
+
+# --- the peers of bench ---------------------------------------------------------------------------------------------
+
+
+def test_every_installed_peer_takes_part_and_a_missing_one_is_named(
+    small_bench: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = screen()
+    assert run_bench(console, threads=[1, 2], dtypes=["float32", "float64"])
+    found = json.loads(Path("out/bench.json").read_text(encoding="utf-8"))
+    assert [(c["dtype"], c["threads"], c["ours"]) for c in found["comparisons"]] == [
+        (dtype, threads, "cbam_np, fused") for dtype in ("float32", "float64") for threads in (1, 2)
+    ]
+    for comparison in found["comparisons"]:
+        assert list(dict.fromkeys(row["side"] for row in comparison["timings"])) == [*peers.ENTRIES]
+        assert max(row["error"] for row in comparison["timings"]) < (
+            1e-4 if comparison["dtype"] == "float32" else 1e-10
+        )
+    assert found["left out"] == {}
+    names = {f"bench_{name}_{page}.png" for name in ("bars", "roofline") for page in ("light", "dark")}
+    assert {path.name for path in Path("out").iterdir()} == names | {"bench.json"}
+
+    real = peers.importable
+    monkeypatch.setattr(peers, "importable", lambda package: package not in ("numba", "matplotlib") and real(package))
+    assert run_bench(console, output=Path("without"))
+    found = json.loads(Path("without/bench.json").read_text(encoding="utf-8"))
+    assert found["comparisons"][0]["ours"] == "cbam_np"
+    assert found["left out"]["cbam_np, fused"] == 'which needs numba: pip install -e ".[fast]"'
+    assert 'left out: cbam_np, fused, which needs numba: pip install -e ".[fast]"' in words(console)
+    assert [path.name for path in Path("without").iterdir()] == ["bench.json"]
+
+
+def test_without_pytorch_and_jax_our_own_sides_are_timed(small_bench: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch", "jax"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert not peers.importable("torch")
+    assert peers.available() == ["cbam_np", "cbam_np, fused", "a copy of F"]
+    assert run_bench(screen())
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_side_in_jax_computes_the_block(dtype: str) -> None:
+    found = timing.one_run({"JAX jit": peers.ENTRIES["JAX jit"]}, (2, 16, 9), 1, 0, dtype)
+    assert found[0].ok
+
+
+def test_threads_are_limited_and_set_back() -> None:
+    import numba
+    import torch
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    with peers.limited_threads(1):
+        assert (torch.get_num_threads(), numba.get_num_threads(), os.environ["NPROC"]) == (1, 1, "1")
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before
+    assert "NPROC" not in os.environ
+    with peers.limited_threads(1000):
+        assert torch.get_num_threads() == 1000
+
+
+@pytest.mark.skipif(not memory.CLEAR.exists(), reason="only Linux counts a process's peak")
+def test_memory_is_what_a_side_holds_at_most_beyond_inputs_and_results() -> None:
+    found = memory.peaks(["cbam_np, fused"], seed=0, size=(8, 64, 56))
+    assert 0.05 < found["peaks"]["cbam_np, fused"] <= 0.3
+
+
+def test_a_side_whose_memory_cannot_be_measured_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(RuntimeError, match="memory of nosuch: expected a number"):
+        memory.peaks(["nosuch"], seed=0)
+
+
+def test_elsewhere_memory_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CLEAR", Path("/nosuch"))
+    console = screen()
+    memory.show(console, memory.peaks(["cbam_np"], seed=0))
+    assert "Linux only" in words(console)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.5])
+def test_the_exponent_of_growth_is_found(power: float) -> None:
+    assert growth.exponent([2, 4, 8, 16], np.array([2.0, 4, 8, 16]) ** power) == pytest.approx(power)

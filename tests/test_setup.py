@@ -142,7 +142,7 @@ def test_importing_the_package_imports_no_optional_library() -> None:
     code = "import cbam_np, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "cbam_np.attention.block" in loaded.split()
-    assert not {"torch", "matplotlib", "cupy", "jax", "skimage"} & set(loaded.split())
+    assert not {"torch", "matplotlib", "cupy", "jax", "skimage", "numba"} & set(loaded.split())
 
 
 def module_name(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The block, formulas (1) and (2), and a thin class that holds its parameters."""
 
 from copy import copy
+from importlib import import_module
 from math import prod
 from types import ModuleType
 from typing import Any
@@ -52,13 +53,14 @@ class CBAM:
     kernel_size: k, odd. dtype: "float64", "float32" or "float16" (sums are then accumulated in float32).
     seed: for the initial weights. They are drawn on the host in float64 and then rounded, so that every dtype and
     every array library starts from the same numbers.
-    ties: see `max_pool_over_space`.
+    ties: see `max_pool_over_space`. fused: compute with `cbam_np.fused.cbam`, for NumPy arrays of float32 or float64.
 
     Initial weights are uniform in ±1/√fan_in, PyTorch's default for linear and convolution layers; fan_in is C
     for w1, C // r for w2 and 2k² for the kernel.
 
     Attributes: `params`, `grads` (of the last backward), `maps` (of the last forward: "channel" (N, C, 1, 1),
-    "spatial" (N, 1, H, W)). Raises ValueError if the sizes don't make a block.
+    "spatial" (N, 1, H, W)). Raises ValueError if the sizes don't make a block; with `fused` also for float16, and
+    RuntimeError if Numba can't be imported.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class CBAM:
         dtype: Any = "float32",
         seed: int = 0,
         ties: Ties = "first",
+        fused: bool = False,
     ) -> None:
         sizes = ("channels", channels, 1), ("reduction", reduction, 1), ("kernel_size", kernel_size, 1)
         for name, value, least in (*sizes, ("seed", seed, 0)):
@@ -80,6 +83,10 @@ class CBAM:
         if dtype is None or dtype not in map(np.dtype, ("float64", "float32", "float16")):
             raise ValueError(f"dtype: expected float64, float32 or float16, got {dtype!r}")
         check_ties(ties)
+        if not isinstance(fused, bool):
+            raise ValueError(f"fused: expected True or False, got {fused!r}")
+        if fused:  # one floor up: looked for only if somebody asks for it
+            import_module("cbam_np.fused.block").check_usable(dtype)
         C, hidden, k = channels, channels // reduction, kernel_size
         rng = np.random.default_rng(seed)
 
@@ -88,6 +95,7 @@ class CBAM:
 
         self.channels, self.reduction, self.kernel_size = channels, reduction, kernel_size
         self.ties: Ties = ties
+        self.fused = fused
         self.params: Params = {
             "channel.w1": uniform((hidden, C), fan_in=C),
             "channel.w2": uniform((C, hidden), fan_in=hidden),
@@ -100,7 +108,8 @@ class CBAM:
     def forward(self, f: Array) -> Array:
         """F″ for f of shape (N, C, H, W); same shape, dtype and array library."""
         maps: Params = {}
-        f2, self._backward = cbam(f, self.params, self.ties, maps)
+        op = import_module("cbam_np.fused").cbam if self.fused else cbam
+        f2, self._backward = op(f, self.params, self.ties, maps)
         self.maps = maps
         return f2
 
@@ -134,6 +143,7 @@ class CBAM:
     def __repr__(self) -> str:
         count = sum(prod(value.shape) for value in self.params.values())
         return (
-            f"CBAM(channels={self.channels}, reduction={self.reduction}, kernel_size={self.kernel_size}): "
+            f"CBAM(channels={self.channels}, reduction={self.reduction}, kernel_size={self.kernel_size}"
+            f"{', fused=True' if self.fused else ''}): "
             f"{count} parameters, {describe(self.params['channel.w1'])}"
         )

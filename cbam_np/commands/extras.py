@@ -4,7 +4,8 @@ import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
 PURPOSES = {
-    "torch": "cbam-np bench, cbam_np.pytorch, PyTorch's columns in cbam-np check",
+    "fast": "CBAM(..., fused=True) and cbam_np.fused: the block as compiled loops",
+    "torch": "cbam_np.pytorch, PyTorch's columns in cbam-np check, PyTorch in cbam-np bench",
     "tour": "cbam-np tour",
     "notebooks": "the course in JupyterLab",
     "cupy12x": "a GPU with CUDA 12",
@@ -12,7 +13,7 @@ PURPOSES = {
     "train": "cbam-np train",
     "study": "cbam-np study",
     "mpi": "cbam-np train and study in several processes, on one machine or more",
-    "jax": "JAX arrays",
+    "jax": "JAX arrays, JAX in cbam-np bench",
     "docs": "building the site",
     "docs-check": "testing the site in a browser",
     "test": "the tests",

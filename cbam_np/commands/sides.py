@@ -6,6 +6,7 @@ A new side is one more function like these, and a row in the command that compar
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Side(NamedTuple):
     both: Pass
 
 
-Maker = Callable[[CBAM, np.ndarray, np.ndarray], Side]  # block, f, d_out, all float32 on the host
+Maker = Callable[[CBAM, np.ndarray, np.ndarray], Side]  # block, f, d_out, all of one dtype on the host
 
 
 def ours(library: str, block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
@@ -46,13 +47,41 @@ def ours(library: str, block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
     return Side(forward, both)
 
 
-def pytorch(device: str, block: CBAM, f: np.ndarray, d_out: np.ndarray, compiled: bool = False) -> Side:
-    """The PyTorch module with its autograd, on "cpu" or "cuda", eager or through torch.compile."""
+def fused(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
+    """The compiled loops of `cbam_np.fused`."""
+    from cbam_np.fused import cbam as fused_cbam
+
+    def forward() -> list[Array]:
+        return [fused_cbam(f, block.params)[0]]
+
+    def both() -> list[Array]:
+        _, backward = fused_cbam(f, block.params)
+        d_f, grads = backward(d_out)
+        return [d_f, *grads.values()]
+
+    return Side(forward, both)
+
+
+def copy(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
+    """F read once and written once, which is no block, but the least that one can do to F. It returns nothing."""
+    out = np.empty_like(f)
+
+    def once() -> list[Array]:
+        np.copyto(out, f)
+        return []
+
+    return Side(once, once)
+
+
+def pytorch(
+    device: str, block: CBAM, f: np.ndarray, d_out: np.ndarray, compiled: bool = False, gradient: str = "autograd"
+) -> Side:
+    """The PyTorch module on "cpu" or "cuda", eager or through torch.compile. gradient: see `cbam_np.pytorch.CBAM`."""
     import torch
 
     from cbam_np.pytorch import from_arrays
 
-    module = from_arrays(block).to(device)
+    module = from_arrays(block, gradient).to(device)  # type: ignore[arg-type]
     run: Any = module
     if compiled:
         torch.compiler.reset()  # after eight compilations of one function it would run eagerly, and only log that
@@ -74,6 +103,35 @@ def pytorch(device: str, block: CBAM, f: np.ndarray, d_out: np.ndarray, compiled
         return list(grads)
 
     return Side(forward, both)
+
+
+def jax(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> Side:
+    """The formulas in JAX's functions, compiled by `jax.jit`, with the gradient of `jax.vjp`."""
+    jax: Any = import_module("jax")
+    jnp: Any = import_module("jax.numpy")
+    jax.config.update("jax_enable_x64", f.dtype == np.float64)
+
+    def op(f: Any, w1: Any, w2: Any, kernel: Any) -> Any:
+        def mlp(x: Any) -> Any:
+            return jax.nn.relu(x @ w1.T) @ w2.T
+
+        m_c = jax.nn.sigmoid(mlp(f.mean((2, 3))) + mlp(f.max((2, 3))))
+        f1 = m_c[:, :, None, None] * f
+        pooled = jnp.stack([f1.mean(1), f1.max(1)], axis=1)
+        m_s = jax.nn.sigmoid(jax.lax.conv_general_dilated(pooled, kernel, (1, 1), "SAME"))
+        return m_s * f1
+
+    def output_and_gradients(d_out: Any, *inputs: Any) -> Any:
+        out, backward = jax.vjp(op, *inputs)
+        return out, backward(d_out)  # the output as well: a network needs it for what comes after the block
+
+    inputs = [jnp.asarray(x) for x in (f, *block.params.values())]
+    upstream = jnp.asarray(d_out)
+    forward, both = jax.jit(op), jax.jit(output_and_gradients)
+    return Side(
+        lambda: [jax.block_until_ready(forward(*inputs))],
+        lambda: list(jax.block_until_ready(both(upstream, *inputs))[1]),
+    )
 
 
 def _nothing() -> None:

@@ -1,9 +1,10 @@
 """CBAM as a PyTorch module, to be read next to the files of `cbam_np/attention`.
 
-The forward lines are the same formulas; the backward is left to autograd. Parameters have the same names
-and shapes as in the NumPy block and go both ways without loss. Needs the extra "torch".
+The forward lines are the same formulas; the backward is left to autograd, unless you ask for ours. Parameters have the
+same names and shapes as in the NumPy block and go both ways without loss. Needs the extra "torch".
 """
 
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn import functional as F
 
 from cbam_np.arrays import asarray, to_numpy
 from cbam_np.attention.block import CBAM as ArrayCBAM
+from cbam_np.pytorch import by_hand
+from cbam_np.pytorch.by_hand import GRADIENTS, Gradient
 
 
 class ChannelAttention(nn.Module):
@@ -55,32 +58,55 @@ class CBAM(nn.Module):
 
     Same arguments as `cbam_np.CBAM`, same initial weights for the same seed; `state_dict()` has the keys
     "channel.w1", "channel.w2" and "spatial.kernel".
+
+    gradient: who computes it. "autograd": PyTorch, from the formulas above. "hand": `cbam_np.cbam`. "fused":
+    `cbam_np.fused.cbam`, the fastest; float32 and float64 on the CPU, on `numba.get_num_threads()` threads. Nothing is
+    copied on the way, torch.compile compiles what is around the block, and a second derivative is an error.
+
+    Raises ValueError for sizes that don't make a block or another `gradient`, RuntimeError for "fused" without Numba.
     """
 
     def __init__(
-        self, channels: int, reduction: int = 16, kernel_size: int = 7, dtype: Any = "float32", seed: int = 0
+        self,
+        channels: int,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        dtype: Any = "float32",
+        seed: int = 0,
+        gradient: Gradient = "autograd",
     ) -> None:
         super().__init__()
+        if gradient not in GRADIENTS:
+            raise ValueError(f'gradient: expected "autograd", "hand" or "fused", got {gradient!r}')
+        if gradient == "fused":
+            import_module("cbam_np.fused.block").check_usable(dtype)
+        self.gradient: Gradient = gradient
         start = ArrayCBAM(channels, reduction, kernel_size, dtype, seed).to("torch").params
         self.channel = ChannelAttention(start["channel.w1"], start["channel.w2"])
         self.spatial = SpatialAttention(start["spatial.kernel"])
 
     def forward(self, f: Tensor) -> Tensor:
         """f: (N, C, H, W) -> f2, same shape."""
+        if self.gradient != "autograd":
+            return by_hand.block(self.gradient, f, dict(self.named_parameters()))
         f1: Tensor = self.channel(f)  # (1)
         f2: Tensor = self.spatial(f1)  # (2)
         return f2
 
+    def extra_repr(self) -> str:
+        """What the module prints besides its parts."""
+        return f"gradient={self.gradient!r}"
 
-def from_arrays(block: ArrayCBAM) -> CBAM:
-    """The PyTorch module with the parameters of `block`, copied, in their dtype.
+
+def from_arrays(block: ArrayCBAM, gradient: Gradient = "autograd") -> CBAM:
+    """The PyTorch module with the parameters of `block`, copied, in their dtype. gradient: see `CBAM`.
 
     Raises ValueError for ties="split", which the module cannot do.
     """
     if block.ties != "first":
         raise ValueError(f'block: expected ties="first", as in PyTorch\'s max along an axis, got {block.ties!r}')
     dtype = to_numpy(block.params["channel.w1"]).dtype
-    module = CBAM(block.channels, block.reduction, block.kernel_size, dtype)
+    module = CBAM(block.channels, block.reduction, block.kernel_size, dtype, gradient=gradient)
     module.load_state_dict({key: asarray(value, "torch") for key, value in block.params.items()})
     return module
 

@@ -206,6 +206,32 @@ def speed() -> str:
     return f"{machine(found)} {quiet}\n\n{timings(found)}"
 
 
+def fused() -> str:
+    """What the compiled loops gain over each peer, in time and memory, and how their time grows."""
+    found = measured("speed")
+    kinds, comparisons = list(PASSES.values()), [found, *found["all cores"]]
+    rows = []
+    for side in found["means"]:
+        cells = [1 / median(comparison["means"][side][kind]) for comparison in comparisons for kind in kinds]
+        rows.append([side, *(f"{cell:.1f}" if cell > 0.95 else f"{cell:.2f}" for cell in cells)])
+    words = ["one thread" if c["threads"] == 1 else f"{c['threads']} threads" for c in comparisons]
+    faster = table(
+        ["peer", *(f"{kind}, {count}" for count in words for kind in kinds)], rows, "l" + "r" * (len(rows[0]) - 1)
+    )
+    peaks = [[side, f"{factor:.2f}"] for side, factor in found["memory"]["peaks"].items()]
+    size = ", ".join(map(str, found["memory"]["size"]))
+    growth = [[row["side"], row["axis"], f"{row['exponent']:.2f}"] for row in found["growth"]]
+    return (
+        f"{machine(found)} In the minute before, {found['machine']['load']} programs on average wanted the processor. "
+        f"Geometric means over the five sizes, medians of {found['runs']} runs of {found['rounds']} rounds.\n\n"
+        f"How many times as long each peer takes as `{found['ours']}`:\n\n{faster}\n\n"
+        f"Memory at its peak, beyond inputs and results, in multiples of $F$, at N, C, H=W = {size}:\n\n"
+        f"{table(['side', 'times F'], peaks, 'lr')}\n\n"
+        "How the time of forward and backward grows, fitted to four sizes along each axis: a · size^exponent.\n\n"
+        f"{table(['side', 'axis', 'exponent'], growth, 'llr')}"
+    )
+
+
 def timings(found: dict[str, Any]) -> str:
     """What was timed, side by side, with the spread over the rounds and the runs."""
     ours, rows = found["ours"], []
@@ -338,6 +364,7 @@ PARTS = {
             all_mutants,
             tests,
             speed,
+            fused,
             training_speed,
             scaling,
             gpu,
