@@ -558,7 +558,16 @@ def test_a_gradient_has_to_be_an_array() -> None:
             (ops.relu, normal(2)),
             {"max_entries": 0},
         ),
-        (ValueError, "tolerance: expected a positive number, got 0", (ops.relu, normal(2)), {"tolerance": 0}),
+        *(
+            (
+                ValueError,
+                f"tolerance: expected a positive number .*, got {wrong!r}",
+                (ops.relu, normal(2)),
+                {"tolerance": wrong},
+            )
+            for wrong in (0, np.inf, np.nan, True, "1e-7")
+        ),
+        (ValueError, "seed: expected an integer of at least 0, got True", (ops.relu, normal(2)), {"seed": True}),
         (TypeError, r"op: expected it to return \(out, backward\), got numpy float64", (lambda x: x, normal(2)), {}),
         (TypeError, "op: expected it to return", (lambda x: (x, x), normal(2)), {}),
         (

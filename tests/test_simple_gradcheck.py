@@ -26,7 +26,7 @@ def test_all_mistakes_that_differences_can_see_are_found() -> None:
     survivors = []
     for mutant in visible:
         op, *inputs = GRADIENTS[mutant.check](load(mutant))
-        if simple_gradcheck(op, *inputs) < 1e-2:  # far from PASSES: no mistake is small
+        if simple_gradcheck(op, *inputs) < 100 * PASSES:  # no mistake is near the limit
             survivors.append(mutant.name)
     assert not survivors
 

@@ -110,6 +110,7 @@ def load(mutant: Mutant, module: str = "cbam_np") -> Any:
 # the checks
 
 TIED = np.random.default_rng(0).integers(1, 4, (2, 3, 4, 5)) / 2.0  # three values: nearly every maximum is tied
+UNTIED = np.random.default_rng(0).permutation(30).reshape(2, 3, 1, 5) / 10
 ONE_TIE = np.array([[[[3.0, 1.0], [0.5, 3.0]], [[3.0, 1.5], [2.0, 2.5]]]])  # of two pixels, and of two channels
 
 
@@ -126,7 +127,7 @@ def _row(row: Operation) -> Callable[[Any], tuple[Any, ...]]:
 
 # the package -> an operation and its inputs, for gradcheck
 GRADIENTS: dict[str, Callable[[Any], tuple[Any, ...]]] = {row.name: _row(row) for row in OPERATIONS} | {
-    "max_pool_over_space, split": lambda cb: (partial(cb.ops.max_pool_over_space, ties="split"), TIED[:, :, :1, :]),
+    "max_pool_over_space, split": lambda cb: (partial(cb.ops.max_pool_over_space, ties="split"), UNTIED),
     "concat, alike": lambda cb: (cb.ops.concat, TIED[:, :, :2, :3] + 0.1, TIED[:, :, 2:, 2:]),
     "max_pool_over_channels at ties": lambda cb: (cb.ops.max_pool_over_channels, ONE_TIE),
     "max_pool_over_space, split at ties": lambda cb: (partial(cb.ops.max_pool_over_space, ties="split"), ONE_TIE),

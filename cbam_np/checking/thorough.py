@@ -16,6 +16,7 @@ scale, dtype and library, the complex step, kinks, what else a backward promises
 The work is done in the modules beside this one, see `cbam_np.checking`.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from cbam_np.checking.comparison import Input
 from cbam_np.checking.forms import AnyOp, Op, as_op
 from cbam_np.checking.operation import Operation
 from cbam_np.checking.report import COLOURED, Report, Row
+from cbam_np.inputs import check_integer
 
 __all__ = ["COLOURED", "Op", "Report", "Row", "gradcheck"]
 
@@ -37,8 +39,8 @@ def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, to
     (out, cache), backward takes (d_out, cache); if it returns out, backward takes (d_out, *inputs). Or a
     `torch.autograd.Function`. It has to work in float64 as well, and to give the same output every time.
 
-    inputs: floating-point arrays of any library, or dicts, lists and tuples of them, nested as you like: their gradients
-    come back in the same structure. Anything else (None, a number, labels) is passed on to `op` and not
+    inputs: floating-point arrays of any library, or dicts, lists and tuples of them, nested as you like: their
+    gradients come back in the same structure. Anything else (None, a number, labels) is passed on to `op` and not
     differentiated. Use a lambda or functools.partial for keyword arguments. `backward(d_out)` returns one gradient for
     each input, in order; a single gradient needs no tuple.
 
@@ -60,11 +62,11 @@ def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, to
     Returns a `Report`; its first line says if something was not compared. Raises TypeError or ValueError, with the
     argument's name, for what cannot be checked: among others numbers below 1e-150 or above 1e150.
     """
-    for argument, value, least in (("seed", seed, 0), ("max_entries", max_entries, 1)):
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{argument}: expected an integer of at least {least}, got {value!r}")
-    if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance: expected a positive number, got {tolerance!r}")
+    check_integer("seed", seed, least=0)
+    check_integer("max_entries", max_entries, least=1)
+    is_number = isinstance(tolerance, Real) and not isinstance(tolerance, bool)
+    if tolerance is not None and not (is_number and 0 < tolerance < np.inf):
+        raise ValueError(f"tolerance: expected a positive number such as 1e-7, or None, got {tolerance!r}")
     operation = Operation(as_op(op), inputs, np.random.default_rng([seed, STREAM]))
     about_others = {name: note for name, note in operation.broken.items() if name not in operation.leaves}
     rows = [Row(name, "contract", "wrong", np.inf, note=note) for name, note in about_others.items()]
