@@ -652,7 +652,8 @@
   const maxima = (c) => numbers(v.f[c]).filter((x) => x === v.max_c[c]).length;
   const TASKS = [
     () => v.m_c[2] < 0.1,
-    () => !state.everywhere && numbers(total(g.d_f)).filter((x) => x !== 0).length === 1,
+    () => !state.everywhere && state.chosen?.[0] === "f2" && entry(v.f2, state.chosen.slice(1)) !== 0
+      && numbers(total(g.d_f)).filter((x) => x !== 0).length === 1,
     () => [...v.h_avg, ...v.h_max].every((h) => h === 0) && largest(state.w1) > 0 && largest(state.f) > 0,
     () => maxima(0) > 1 && v.max_c[0] > 0,
     () => { const [name, ...at] = state.chosen ?? []; return ["f2", "m_s"].includes(name) && v.m_s[at.at(-2)][at.at(-1)] > 0.99; },
