@@ -18,7 +18,7 @@ import cbam_np as cb
 from cbam_np import ops
 
 ROOT = Path(__file__).parents[1]
-ARITHMETIC = ROOT / "docs" / "_static" / "explore" / "arithmetic.js"
+SCRIPT = (ROOT / "docs" / "_static" / "explore" / "arithmetic.js").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.docs
 
@@ -53,7 +53,7 @@ def sample(C: int, H: int, W: int, R: int, k: int, seed: int, tied: bool = False
     """Random arguments of `cbamExplore.run`; with `tied` features that are small integers, many of them equal."""
     rng = np.random.default_rng(seed)
     shapes = {"f": (C, H, W), "w1": (R, C), "w2": (C, R), "kernel": (2, k, k), "d_out": (C, H, W)}
-    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    arrays: Arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     if tied:
         arrays["f"] = rng.integers(-1, 3, (C, H, W)) * 1.0
         arrays["w1"][:, :] = arrays["w1"][:, :1]  # as many channels as possible get the same gate:
@@ -132,21 +132,21 @@ def differences(got: Any, expected: Arrays) -> list[str]:
 
 @pytest.mark.parametrize("arrays", SAMPLES, ids=lambda arrays: str(arrays["f"].shape))
 def test_the_paths_together_are_the_block(arrays: Arrays) -> None:
-    params = dict(
-        zip(("channel.w1", "channel.w2", "spatial.kernel"), (arrays["w1"], arrays["w2"], arrays["kernel"][None]), strict=True)
-    )
+    w1, w2, kernel = arrays["w1"], arrays["w2"], arrays["kernel"][None]
+    params = {"channel.w1": w1, "channel.w2": w2, "spatial.kernel": kernel}
     f2, backward = cb.cbam(arrays["f"][None], params)
     d_f, grads = backward(arrays["d_out"][None])
     mine = in_numpy(arrays)
-    for got, expected in zip(
-        (mine["f2"], mine["d_f"], mine["d_w1"], mine["d_w2"], mine["d_kernel"][None]), (f2[0], d_f[0], *grads.values()), strict=True
-    ):
+    names = ("f2", "d_f", "d_w1", "d_w2", "d_kernel")
+    for name, expected in zip(names, (f2[0], d_f[0], *grads.values()), strict=True):
+        got = mine[name].reshape(expected.shape)
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-13)
 
 
 def test_the_page_computes_what_numpy_computes(blank: Any) -> None:
-    got = in_the_browser(blank, ARITHMETIC.read_text(encoding="utf-8"), SAMPLES)
-    assert [differences(each, in_numpy(arrays)) for each, arrays in zip(got, SAMPLES, strict=True)] == [[]] * len(SAMPLES)
+    got = in_the_browser(blank, SCRIPT, SAMPLES)
+    for each, arrays in zip(got, SAMPLES, strict=True):
+        assert not differences(each, in_numpy(arrays))
 
 
 def test_the_samples_have_ties_of_both_kinds() -> None:
@@ -160,7 +160,7 @@ def test_the_samples_have_ties_of_both_kinds() -> None:
 
 def test_a_kernel_as_the_package_has_it_gives_its_gradient_in_the_same_shape(blank: Any) -> None:
     arrays = SAMPLES[0] | {"kernel": SAMPLES[0]["kernel"][None]}
-    (got,) = in_the_browser(blank, ARITHMETIC.read_text(encoding="utf-8"), [arrays])
+    (got,) = in_the_browser(blank, SCRIPT, [arrays])
     np.testing.assert_allclose(got["d_kernel"], in_numpy(SAMPLES[0])["d_kernel"][None], rtol=1e-12, atol=1e-13)
 
 
@@ -178,7 +178,7 @@ OFF = [
 @pytest.mark.parametrize("off", OFF, ids=" ".join)
 def test_a_path_that_is_off_brings_nothing_back(blank: Any, off: tuple[str, ...]) -> None:
     got = blank.evaluate(
-        f"""([arrays, off]) => {{ {ARITHMETIC.read_text(encoding="utf-8")};
+        f"""([arrays, off]) => {{ {SCRIPT};
         const {{ forward, backward, total }} = window.cbamExplore;
         const g = backward(forward(arrays), {{ f2: arrays.d_out }}, new Set(off));
         return {{ d_f: total(g.d_f), d_w1: total(g.d_w1), d_w2: total(g.d_w2), d_kernel: g.d_kernel }}; }}""",
@@ -189,7 +189,7 @@ def test_a_path_that_is_off_brings_nothing_back(blank: Any, off: tuple[str, ...]
     assert differences(got, {name: in_numpy(SAMPLES[1])[name] for name in ("d_f",)})
 
 
-BAD = {
+BAD: dict[str, tuple[Arrays, str]] = {
     "f": ({"f": np.zeros((4, 8))}, "f: expected finite numbers of the shape (C, H, W), got (4, 8)"),
     "f, a number": ({"f": np.full((4, 8, 8), np.nan)}, "f: expected finite numbers"),
     "w1": ({"w1": np.zeros((2, 3))}, "w1: expected finite numbers of the shape (R, 4), got (2, 3)"),
@@ -207,11 +207,8 @@ BAD = {
 def test_bad_input_gets_an_error_that_names_the_argument(blank: Any, bad: str) -> None:
     change, complaint = BAD[bad]
     nested = {name: array.tolist() for name, array in (SAMPLES[0] | change).items()}
-    script = ARITHMETIC.read_text(encoding="utf-8")
-    said = blank.evaluate(
-        f"nested => {{ {script}; try {{ window.cbamExplore.run(nested); return ''; }} catch (e) {{ return e.message; }} }}",
-        nested,
-    )
+    attempt = "try { window.cbamExplore.run(nested); return ''; } catch (error) { return error.message; }"
+    said = blank.evaluate(f"nested => {{ {SCRIPT}; {attempt} }}", nested)
     assert complaint in said
 
 
@@ -274,9 +271,8 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mistake_planted_in_the_script_is_noticed(blank: Any, mutant: str) -> None:
     right, wrong = MUTANTS[mutant]
-    script = ARITHMETIC.read_text(encoding="utf-8")
-    assert script.count(right) == 1
-    got = in_the_browser(blank, script.replace(right, wrong), SAMPLES)
+    assert SCRIPT.count(right) == 1
+    got = in_the_browser(blank, SCRIPT.replace(right, wrong), SAMPLES)
     assert any(differences(each, in_numpy(arrays)) for each, arrays in zip(got, SAMPLES, strict=True))
 
 
@@ -337,7 +333,8 @@ def click(page: Any, name: str, i: int, j: int) -> None:
 
 def state_of(page: Any) -> Any:
     return page.evaluate(
-        """() => { const { state, values, gradients, total } = window.cbamExplore, s = state(), v = values(), g = gradients();
+        """() => { const { state, values, gradients, total } = window.cbamExplore;
+        const s = state(), v = values(), g = gradients();
         return { f: s.f, w1: s.w1, w2: s.w2, kernel: s.kernel, chosen: s.chosen, off: [...s.off], step: s.step,
           everywhere: s.everywhere, m_c: v.m_c, m_s: v.m_s, f1: v.f1, f2: v.f2, d_f2: g.d_f2,
           d_f: total(g.d_f), d_w1: total(g.d_w1), d_w2: total(g.d_w2), d_kernel: g.d_kernel }; }"""
@@ -378,8 +375,8 @@ def test_a_gate_can_be_the_output(opened: Callable[..., Any]) -> None:
     page.locator('[data-bar="m_c.1"]').click()
     state = state_of(page)
     assert state["chosen"] == ["m_c", 1]
-    params = [np.array(state[name]) for name in ("w1", "w2")]
-    _, backward = cb.channel_map(np.array(state["f"])[None], dict(zip(("channel.w1", "channel.w2"), params, strict=True)))
+    params = {f"channel.{name}": np.array(state[name]) for name in ("w1", "w2")}
+    _, backward = cb.channel_map(np.array(state["f"])[None], params)
     one = np.array([0.0, 1, 0, 0]).reshape(1, 4, 1, 1)
     d_f, grads = backward(one)
     assert not differences(
@@ -468,11 +465,7 @@ def test_everything_can_be_done_with_the_keyboard(opened: Callable[..., Any]) ->
     reached = set()
     for _ in range(80):
         page.keyboard.press("Tab")
-        reached.add(
-            page.evaluate(
-                "document.activeElement.dataset.map ?? document.activeElement.dataset.path ?? document.activeElement.dataset.do"
-            )
-        )
+        reached.add(page.evaluate("(({ map, path, do: what }) => map ?? path ?? what)(document.activeElement.dataset)"))
     assert {"kernel.0", "m_s", "avg_s", "straight", "max_c", "next", "slide"} <= reached
 
 
@@ -635,23 +628,24 @@ def test_the_window_slides_and_stands_still_where_motion_is_not_wanted(opened: C
     assert box == {"x": 0, "y": 0, "width": 5, "height": 4}  # cut off at the edge: pixel (0, 1)
 
 
+COLOURS = """() => [getComputedStyle(document.querySelector(".explore .cell")).fill,
+    getComputedStyle(document.body).backgroundColor]
+    .map(colour => colour.match(/[0-9]+/g).slice(0, 3).reduce((all, x) => all + Number(x), 0))"""
+OVERLAPS = """() => {
+    const boxes = [...document.querySelectorAll(".picture > *")].map(e => e.getBoundingClientRect());
+    const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    return boxes.filter((a, k) => boxes.slice(k + 1).some(b => meet(a, b))).length; }"""
+SPILLS = """() => [...document.querySelectorAll(".picture :is(svg, button, select)")].filter(part => {
+    const a = part.getBoundingClientRect(), b = part.closest(".picture > *").getBoundingClientRect();
+    return a.right > b.right + 2 || a.left < b.left - 2; }).length"""
+
+
 @pytest.mark.parametrize("width", [390, 800, 1280])
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_it_fits_and_follows_the_colours(opened: Callable[..., Any], width: int, colours: str) -> None:
     page = opened(width=width, color_scheme=colours)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    ink, paper = page.evaluate(
-        "() => [getComputedStyle(document.querySelector('.explore .cell')).fill, getComputedStyle(document.body).backgroundColor]"
-        ".map(colour => colour.match(/[0-9]+/g).slice(0, 3).reduce((all, x) => all + Number(x), 0))"
-    )
+    ink, paper = page.evaluate(COLOURS)
     assert (ink < 250 and paper > 700) if colours == "light" else (ink > 600 and paper < 150)
-    overlap = page.evaluate(
-        "() => { const boxes = [...document.querySelectorAll('.picture > *')].map(e => e.getBoundingClientRect());"
-        "return boxes.some((a, k) => boxes.slice(k + 1).some(b => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)); }"
-    )
-    assert not overlap
-    spill = page.locator(".picture svg, .picture button, .picture select").evaluate_all(
-        "parts => parts.filter(p => { const a = p.getBoundingClientRect(), b = p.closest('.picture > *').getBoundingClientRect();"
-        "return a.right > b.right + 2 || a.left < b.left - 2; }).length"
-    )
-    assert spill == 0
+    assert page.evaluate(OVERLAPS) == 0
+    assert page.evaluate(SPILLS) == 0
