@@ -107,6 +107,11 @@ def test_every_picture_of_a_page_has_a_text_in_its_place() -> None:
             assert re.search(r"^:alt: \S", options, flags=re.MULTILINE), page
 
 
+def test_the_picture_on_the_home_page_is_small() -> None:
+    for colours in ("light", "dark"):
+        assert (ROOT / "docs" / "images" / f"tour_{colours}.png").stat().st_size <= 150_000
+
+
 def test_the_commands_that_a_page_names_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
     for page in PAGES:
@@ -335,6 +340,30 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
     light, dark = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in seen.values())
     assert light > 700
     assert dark < 150
+    assert not trouble
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("width", [390, 1280])
+def test_home_has_its_three_doors_above_the_fold(open_page: Callable[..., Any], width: int) -> None:
+    page = open_page("docs/index.html", [], width=width)
+    doors = page.locator(".doors .sd-card")
+    assert doors.count() == 3
+    assert all(door.bounding_box()["y"] + door.bounding_box()["height"] <= 900 for door in doors.all())
+
+
+@pytest.mark.docs
+def test_home_loads_one_picture_and_shows_a_gradient_on_a_click(open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    page = open_page("docs/index.html", trouble)
+    page.locator("article img:visible").scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert len([name for name in loaded if "tour_" in name]) == 1
+    page.locator('[data-map="f2.3"]').click(position={"x": 3, "y": 3})
+    assert page.locator(".explore-readout").inner_text().startswith("F″[3, 0, 0] = ")
+    assert page.locator('[data-map^="f."] .marks path').count() > 0
+    assert "a constant factor: the gradient is 20 times what it should be" in page.locator("article").inner_text()
     assert not trouble
 
 

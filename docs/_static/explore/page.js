@@ -165,6 +165,7 @@
 
   let saving = null;
   function save() {
+    if (small) return;
     clearTimeout(saving);
     saving = setTimeout(() => history.replaceState(null, "", asLink()), 250);
   }
@@ -323,7 +324,7 @@
         .map((i, axis) => Math.min([rows, cols][axis] - 1, Math.max(0, i)));
     }
     function paint(i, j) {
-      const brush = root.querySelector("[name=brush]:checked").value;
+      const brush = root.querySelector("[name=brush]:checked")?.value ?? "brighter";
       change(i, j, brush === "zero" ? -value(i, j) : 0.25 * (brush === "brighter" ? 1 : -1));
     }
     function change(i, j, by) {
@@ -596,12 +597,22 @@
     make("fieldset", {}, make("legend", {}, "brush"), brush("brighter", "brighter", true), brush("darker", "darker"), brush("zero", "zero")),
     make("fieldset", {}, button("start over", () => { state = DEFAULT(); draw(); }, { "data-do": "reset" }), copy));
   grids.kernel[0].svg.closest("[data-array]").append(make("div.window-tools", {}, kernels, slide));
-
-  root.append(tools, picture, stepper,
-    make("label.everywhere", {}, everywhere, " instead of one output: all of them at once, each with a random upstream gradient"),
-    gradient, announce,
+  const help = [
     make("p.explore-aloud", { id: "explore-keys" }, "Arrows move, Enter chooses this output."),
-    make("p.explore-aloud", { id: "explore-keys-edit" }, "Arrows move, plus and minus change the number, Enter paints on F."));
+    make("p.explore-aloud", { id: "explore-keys-edit" }, "Arrows move, plus and minus change the number, Enter paints on F."),
+  ];
+
+  // On the home page there is only the beginning and the end of the picture, with the paths as a legend.
+  const small = root.dataset.small !== undefined;
+  if (small) {
+    for (const middle of [...picture.children].slice(1, -1)) middle.remove();
+    const legend = make("div.keys", {}, ...PATHS.map((path) => make(`span.key.p-${path}`, {}, WORDS[path])));
+    root.append(picture, legend, readout, announce, ...help);
+  } else {
+    root.append(tools, picture, stepper,
+      make("label.everywhere", {}, everywhere, " instead of one output: all of them at once, each with a random upstream gradient"),
+      gradient, announce, ...help);
+  }
   document.querySelector(".explore-steps")?.remove();
   document.getElementById("one-line-at-a-time")?.classList.add("explore-done");
 
@@ -765,8 +776,12 @@
     previous.disabled = state.step === 0;
   }
 
-  window.addEventListener("hashchange", () => { state = fromLink(location.hash); draw(); tellChosen(); });
-  state = fromLink(location.hash);
+  if (!small) window.addEventListener("hashchange", () => {
+    state = fromLink(location.hash);
+    draw();
+    tellChosen();
+  });
+  if (!small) state = fromLink(location.hash);
   draw();
   tellChosen();
 
