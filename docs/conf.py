@@ -18,7 +18,7 @@ gettext_compact = False
 gettext_additional_targets = ["image"]
 
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "docs/reference/*.md", "CHANGELOG.md"]
+include_patterns = ["docs/*.md", "docs/reference/*.md", "docs/annotated/*.md", "CHANGELOG.md"]
 include_patterns += ["notebooks/[0-9]*.ipynb", "notebooks/solutions/*.ipynb"]
 exclude_patterns = ["**/_*", "**/.*", "build"]
 
@@ -28,6 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "myst_nb",
+    "annotated",
     "docstrings",
     "formula_numbers",
     "generated",

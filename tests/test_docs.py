@@ -5,6 +5,7 @@ Chromium.
 """
 
 import doctest
+import html
 import importlib
 import inspect
 import json
@@ -225,6 +226,37 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.docs
+@pytest.mark.parametrize("number", range(1, 12))
+def test_the_annotated_page_of_a_formula_has_its_loops_its_code_and_its_mistakes(site: Path, number: int) -> None:
+    from cbam_np.reference.formulas import FORMULAS
+
+    text = re.sub(r"<[^>]+>", "", text_of(site / "docs" / "annotated" / f"formula_{number:02}.html"))
+    formula = FORMULAS[number - 1]
+    assert formula.name[1:] in text
+    assert formula.chinese in text
+    assert text.count("In loops:") == text.count("On whole arrays,") == 2
+    assert all(f"def {name.rsplit('.', 1)[1]}(" in text for name in formula.functions)
+    assert "def backward" in text
+    assert f"{formula.test.split('::')[1]}" in text
+    planted, noticed = map(int, re.findall(r"(\d+) mistakes were planted here, one at a time, and (\d+)", text)[0])
+    assert planted >= noticed > 3
+
+
+@pytest.mark.docs
+def test_every_mistake_planted_in_the_formulas_is_on_a_page(site: Path) -> None:
+    from cbam_np.checking.mutants import MUTANTS
+    from cbam_np.reference.formulas import FORMULAS
+
+    pages = [text_of(page) for page in (site / "docs" / "annotated").glob("formula_*.html")]
+    text = html.unescape(re.sub(r"<[^>]+>", "", " ".join(pages)))
+    files = {name.rpartition(".")[0].replace(".", "/") + ".py" for f in FORMULAS for name in f.functions}
+    wanted = [m for m in MUTANTS if m.file in files]
+    missing = [m.name for m in wanted if " ".join(m.original.split()) not in text]
+    assert len(wanted) > 60
+    assert not missing
+
+
 # --- in the browser -------------------------------------------------------------------------------------------------
 
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -398,9 +430,9 @@ def test_on_paper_there_is_only_the_page(open_page: Callable[..., Any]) -> None:
 def test_every_internal_link_is_alive(site: Path) -> None:
     ids, links = {}, {}
     for path in all_pages(site):
-        html = text_of(site / path)
-        ids[path] = set(re.findall(r'\bid="([^"]*)"', html))
-        links[path] = {unquote(urljoin(path, link)) for link in re.findall(r'<a\b[^>]*?\bhref="([^"]*)"', html)}
+        source = text_of(site / path)
+        ids[path] = set(re.findall(r'\bid="([^"]*)"', source))
+        links[path] = {unquote(urljoin(path, link)) for link in re.findall(r'<a\b[^>]*?\bhref="([^"]*)"', source)}
     dead, alive = [], 0
     for path, targets in links.items():
         for target in targets:
