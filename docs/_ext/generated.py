@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from docutils import nodes
+from gallery import gallery
 from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
@@ -295,6 +296,7 @@ PARTS = {
         formulas,
         cost,
         wrong_average,
+        gallery,
         commands,
         gradients,
         mutants,
