@@ -74,5 +74,5 @@ def difference(mutant: Mutant) -> str:
     wrong = right.replace(mutant.original, mutant.replacement)
     lines = unified_diff(right.splitlines(), wrong.splitlines(), n=1, lineterm="")
     shown = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-    marks, code = [line[0] for line in shown], dedent("\n".join(line[1:] for line in shown)).splitlines()
+    marks, code = [line[0] for line in shown], dedent("\n".join(line[1:] for line in shown)).split("\n")
     return "\n".join(f"{mark} {line}".rstrip() for mark, line in zip(marks, code, strict=True))
