@@ -28,6 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "myst_nb",
+    "access",
     "annotated",
     "docstrings",
     "formula_numbers",

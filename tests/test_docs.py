@@ -7,6 +7,7 @@ Chromium.
 import doctest
 import html
 import importlib
+import importlib.resources
 import inspect
 import json
 import re
@@ -357,6 +358,27 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(site: Path, open_page: Call
         page = open_page(path, trouble, width=390, colours=colours)
         wide = page.evaluate("document.documentElement.scrollWidth")
         trouble += [f"{path}: {wide} pixels wide"] if wide > 390 else []
+    assert not trouble, "\n".join(trouble)
+
+
+READ_BY_AXE = "notebooks/03_the_shared_mlp.html", "code/cbam_np/ops/gating.py.html", "search.html"
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious(site: Path, open_page: Callable[..., Any], width: int, colours: str) -> None:
+    """On every page of docs/ that a person wrote or that has a layout of its own, and one of each other kind."""
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    pages = [path.relative_to(site).as_posix() for path in sorted((site / "docs").glob("*.html"))]
+    if (width, colours) in ((1280, "dark"), (390, "light")):  # the same style sheets once more
+        pages = ["docs/index.html", "docs/explore.html", "docs/gallery.html"]
+    trouble: list[str] = []
+    for path in (*pages, "docs/annotated/formula_10.html", "docs/reference/gradcheck.html", *READ_BY_AXE):
+        page = open_page(path, trouble, width=width, colours=colours)
+        page.evaluate(axe)
+        for found in page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]:
+            if found["impact"] in ("serious", "critical"):
+                trouble += [f"{path}: {found['id']}: {node['html'][:120]}" for node in found["nodes"][:3]]
     assert not trouble, "\n".join(trouble)
 
 
