@@ -1,7 +1,9 @@
 """How the site is built, see `make docs`. The source folder is the root of the repository: links to notebooks work."""
 
+import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
@@ -31,9 +33,13 @@ extensions = [
     "access",
     "annotated",
     "docstrings",
+    "finding",
     "formula_numbers",
     "generated",
     "katex",
+    "machines",
+    "notfound.extension",
+    "sphinxext.opengraph",
     "source_pages",
 ]
 from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
@@ -54,11 +60,21 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_url_schemes = {"http": None, "https": None, "mailto": None, "code": None}
 myst_heading_anchors = 3
 
+# Where the site will be, as in `DOCS_URL=https://example.org/cbam/ make docs`: a sitemap and the tags need to know.
+html_baseurl = os.environ.get("DOCS_URL", "")
+extensions += ["sphinx_sitemap"] if html_baseurl else []
+sitemap_url_scheme = "{link}"
+sitemap_excludes = ["404.html", "search.html", "genindex.html"]
+notfound_urls_prefix = urlsplit(html_baseurl).path or "/"
+ogp_site_url = html_baseurl
+ogp_social_cards = {"enable": False}
+
 html_theme = "furo"
 html_title = "cbam_np"
 html_math_renderer = "katex"
 html_static_path = ["_static", "_vendor/katex"]
 html_css_files = ["katex.min.css", "site.css"]
+html_js_files = [("scroll.js", {"defer": "defer"})]
 html_favicon = "_static/favicon.svg"
 html_extra_path = ["_extra"]
 html_copy_source = False

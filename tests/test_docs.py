@@ -20,7 +20,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import quote, unquote, urldefrag, urljoin
 
 import pytest
 
@@ -258,6 +258,17 @@ def test_every_mistake_planted_in_the_formulas_is_on_a_page(site: Path) -> None:
     assert not missing
 
 
+@pytest.mark.docs
+def test_the_site_has_what_programs_look_for(site: Path) -> None:
+    pages = list((site / "docs").rglob("*.html"))
+    assert all('<meta name="description"' in text_of(page) for page in pages)
+    assert all('<meta property="og:title"' in text_of(page) for page in pages)
+    listed = re.findall(r"\]\((.+?)\)$", text_of(site / "llms.txt"), flags=re.MULTILINE)
+    assert {"docs/explore.html", "docs/gallery.html", "docs/faq.html"} < set(listed)
+    assert all((site / path).is_file() for path in listed)
+    assert (site / "404.html").is_file()
+
+
 # --- in the browser -------------------------------------------------------------------------------------------------
 
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -428,14 +439,39 @@ def test_the_address_of_the_site_leads_home(open_page: Callable[..., Any]) -> No
     assert not trouble
 
 
+FIRST_FOUND = {
+    "convolution": "annotated/formula_10",
+    "通道": "annotated/formula_07",
+    "max pool": "annotated/formula_04",
+    "(10)": "annotated/formula_10",
+    "(1)": "annotated/formula_01",
+    "exercise 3.1": "notebooks/03_",
+    "install": "docs/install",
+    "gradcheck": "reference/gradcheck",
+}
+
+
 @pytest.mark.docs
-def test_the_search_finds_a_chapter(open_page: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("query", FIRST_FOUND)
+def test_the_search_finds_the_right_page_first(open_page: Callable[..., Any], query: str) -> None:
     trouble: list[str] = []
-    page = open_page("search.html?q=convolution", trouble)
+    page = open_page(f"search.html?q={quote(query)}", trouble)
     page.locator("#search-results li a").first.wait_for()
-    links = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
-    assert any("06_the_convolution" in link for link in links)
+    page.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('finished')")
+    links = page.locator("#search-results li > a").evaluate_all("links => links.map(link => link.href)")
+    assert FIRST_FOUND[query] in links[0]
+    assert not any("/solutions/" in link for link in links)
     assert not trouble
+
+
+@pytest.mark.docs
+def test_a_formula_is_in_the_search_results_once(open_page: Callable[..., Any]) -> None:
+    page = open_page("search.html?q=reduction", [])
+    page.locator("#search-results li .context").first.wait_for()
+    page.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('finished')")
+    found = " ".join(page.locator("#search-results .context").all_inner_texts())
+    assert "\\times" not in found
+    assert not re.search(r"\b([A-Z])\1\1?\b", found), found
 
 
 @pytest.mark.docs
@@ -460,7 +496,7 @@ def test_every_internal_link_is_alive(site: Path) -> None:
         for target in targets:
             if re.match(r"[a-z]+:", target):
                 continue
-            file, anchor = urldefrag(target)
+            file, anchor = urldefrag(target.removeprefix("/"))  # the page 404 has addresses from the root
             known = file in ids or (site / file).is_file()
             good = known and (not anchor or anchor in ids.get(file, ()))
             alive += good
