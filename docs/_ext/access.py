@@ -5,8 +5,9 @@ from typing import Any
 
 def improve(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """A heading in the sidebar has a level."""
-    navigation = context.get("furo_navigation_tree", "")
-    context["furo_navigation_tree"] = navigation.replace('role="heading"', 'role="heading" aria-level="2"')
+    navigation = context.get("furo_navigation_tree")
+    if navigation:  # False on a site of one page
+        context["furo_navigation_tree"] = navigation.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def setup(app: Any) -> dict[str, bool]:
