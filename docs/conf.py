@@ -15,7 +15,7 @@ author = "The cbam_np founders"
 copyright = "The cbam_np founders, MIT licence"  # noqa: A001
 release = __version__
 language = "en"
-locale_dirs = ["locales"]
+locale_dirs = ["docs/locales"]  # from the root, which is the source folder
 gettext_compact = False
 gettext_additional_targets = ["image"]
 

@@ -22,6 +22,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
+import numpy as np
 import pytest
 
 import cbam_np
@@ -132,6 +133,14 @@ def test_the_first_pages_say_that_no_gpu_has_run_it_until_one_has() -> None:
         assert ("no GPU has run it yet" in " ".join(text_of(page).split())) != has_run, page
 
 
+def test_the_report_in_the_readme_is_the_one_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = re.findall(
+        r"```python\n(def swish.*?)```.*?```text\n(.*?)```", text_of(ROOT / "README.md"), flags=re.DOTALL
+    )[0]
+    exec(code, {"np": np, "cb": cbam_np})
+    assert capsys.readouterr().out == report
+
+
 @pytest.mark.parametrize("name", ["proof", "suite", "speed"])
 def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     found = json.loads(text_of(ROOT / "docs" / "_generated" / f"{name}.json"))
@@ -217,6 +226,18 @@ def test_the_text_can_be_collected_for_translation(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     catalogue = text_of(tmp_path / "gettext" / "notebooks" / "03_the_shared_mlp.pot")
     assert 'msgid "What to remember"' in catalogue
+
+
+@pytest.mark.docs
+def test_one_page_is_translated_and_nothing_of_its_text_is_left_out(tmp_path: Path) -> None:
+    options = "-D", "root_doc=docs/formulas", "-D", "include_patterns=docs/formulas.md", "-D", "language=zh_CN"
+    command = [sys.executable, "-m", "sphinx", "-q", "-c", str(ROOT / "docs"), *options, str(ROOT), str(tmp_path)]
+    subprocess.run(command, capture_output=True, check=True)  # without -W: the pages that it links to aren't there
+    page = text_of(tmp_path / "docs" / "formulas.html")
+    text = re.sub(r"<[^>]+>", " ", page[page.index("<article") : page.index("</article")])
+    assert text.count("它的梯度:") == text.count("原文的写法:") == 11
+    assert "一页看完所有公式" in text
+    assert not re.findall(r"\b(?:the|it|gradient|document|chapter)\b", text)
 
 
 @pytest.fixture(scope="module")
