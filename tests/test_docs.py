@@ -266,6 +266,14 @@ def test_the_annotated_page_of_a_formula_has_its_loops_its_code_and_its_mistakes
 
 
 @pytest.mark.docs
+def test_the_gallery_has_twenty_wrong_gradients_and_a_report_for_each(site: Path) -> None:
+    text = html.unescape(re.sub(r"<[^>]+>", "", text_of(site / "docs" / "gallery.html")))
+    assert text.count("The report says:") == text.count(": NOT OK\n") == 20
+    named = "transposed", "sum where a mean is meant", "upstream gradient is ignored", "flipped", "a path is missing"
+    assert all(mistake in text for mistake in named)
+
+
+@pytest.mark.docs
 def test_every_mistake_planted_in_the_formulas_is_on_a_page(site: Path) -> None:
     from cbam_np.checking.mutants import MUTANTS
     from cbam_np.reference.formulas import FORMULAS
