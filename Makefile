@@ -56,7 +56,7 @@ docs-serve: docs ## Build the site and show it at http://localhost:8000
 	$(BIN)/python -m http.server --directory build/site 8000
 
 docs-check: $(VENV)/for-docs-check ## Build the site with planted faults, and read every page in Chromium
-	$(BIN)/python -m pytest -m docs tests/test_docs.py
+	$(BIN)/python -m pytest -m docs tests/test_docs.py tests/test_explore.py
 
 docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py speed

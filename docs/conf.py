@@ -1,7 +1,9 @@
 """How the site is built, see `make docs`. The source folder is the root of the repository: links to notebooks work."""
 
+import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
@@ -13,12 +15,12 @@ author = "The cbam_np founders"
 copyright = "The cbam_np founders, MIT licence"  # noqa: A001
 release = __version__
 language = "en"
-locale_dirs = ["locales"]
+locale_dirs = ["docs/locales"]  # from the root, which is the source folder
 gettext_compact = False
 gettext_additional_targets = ["image"]
 
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "docs/reference/*.md", "CHANGELOG.md"]
+include_patterns = ["docs/*.md", "docs/reference/*.md", "docs/annotated/*.md", "CHANGELOG.md"]
 include_patterns += ["notebooks/[0-9A][0-9]_*.ipynb", "notebooks/solutions/[0-9A][0-9]_*.ipynb"]
 exclude_patterns = ["**/_*", "**/.*", "build"]
 
@@ -29,10 +31,16 @@ extensions = [
     "sphinx_design",
     "sphinx_reredirects",
     "myst_nb",
+    "access",
+    "annotated",
     "docstrings",
+    "finding",
     "formula_numbers",
     "generated",
     "katex",
+    "machines",
+    "notfound.extension",
+    "sphinxext.opengraph",
     "source_pages",
 ]
 from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
@@ -65,11 +73,21 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_url_schemes = {"http": None, "https": None, "mailto": None, "code": None}
 myst_heading_anchors = 3
 
+# Where the site will be, as in `DOCS_URL=https://example.org/cbam/ make docs`: a sitemap and the tags need to know.
+html_baseurl = os.environ.get("DOCS_URL", "")
+extensions += ["sphinx_sitemap"] if html_baseurl else []
+sitemap_url_scheme = "{link}"
+sitemap_excludes = ["404.html", "search.html", "genindex.html"]
+notfound_urls_prefix = urlsplit(html_baseurl).path or "/"
+ogp_site_url = html_baseurl
+ogp_social_cards = {"enable": False}
+
 html_theme = "furo"
 html_title = "cbam_np"
 html_math_renderer = "katex"
 html_static_path = ["_static", "_vendor/katex"]
 html_css_files = ["katex.min.css", "site.css"]
+html_js_files = [("scroll.js", {"defer": "defer"})]
 html_favicon = "_static/favicon.svg"
 html_extra_path = ["_extra"]
 html_copy_source = False

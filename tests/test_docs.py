@@ -6,7 +6,9 @@ Chromium.
 
 import ast
 import doctest
+import html
 import importlib
+import importlib.resources
 import inspect
 import json
 import re
@@ -19,8 +21,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import quote, unquote, urldefrag, urljoin
 
+import numpy as np
 import pytest
 
 import cbam_np
@@ -108,6 +111,11 @@ def test_every_picture_of_a_page_has_a_text_in_its_place() -> None:
             assert re.search(r"^:alt: \S", options, flags=re.MULTILINE), page
 
 
+def test_the_picture_on_the_home_page_is_small() -> None:
+    for colours in ("light", "dark"):
+        assert (ROOT / "docs" / "images" / f"tour_{colours}.png").stat().st_size <= 150_000
+
+
 def test_the_commands_that_a_page_names_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
     for page in PAGES:
@@ -134,6 +142,14 @@ def test_the_first_pages_say_that_no_gpu_has_run_it_until_one_has() -> None:
     has_run = (ROOT / "docs" / "gpu-results.json").exists()
     for page in (ROOT / "README.md", ROOT / "docs" / "index.md"):
         assert ("no GPU has run it yet" in " ".join(text_of(page).split())) != has_run, page
+
+
+def test_the_report_in_the_readme_is_the_one_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = re.findall(
+        r"```python\n(def swish.*?)```.*?```text\n(.*?)```", text_of(ROOT / "README.md"), flags=re.DOTALL
+    )[0]
+    exec(code, {"np": np, "cb": cbam_np})
+    assert capsys.readouterr().out == report
 
 
 @pytest.mark.parametrize("name", ["proof", "suite", "speed"])
@@ -223,12 +239,74 @@ def test_the_text_can_be_collected_for_translation(tmp_path: Path) -> None:
     assert 'msgid "What you built"' in catalogue
 
 
+@pytest.mark.docs
+def test_one_page_is_translated_and_nothing_of_its_text_is_left_out(tmp_path: Path) -> None:
+    options = "-D", "root_doc=docs/formulas", "-D", "include_patterns=docs/formulas.md", "-D", "language=zh_CN"
+    command = [sys.executable, "-m", "sphinx", "-q", "-c", str(ROOT / "docs"), *options, str(ROOT), str(tmp_path)]
+    subprocess.run(command, capture_output=True, check=True)  # without -W: the pages that it links to aren't there
+    page = text_of(tmp_path / "docs" / "formulas.html")
+    text = re.sub(r"<[^>]+>", " ", page[page.index("<article") : page.index("</article")])
+    assert text.count("它的梯度:") == text.count("原文的写法:") == 11
+    assert "一页看完所有公式" in text
+    assert not re.findall(r"\b(?:the|it|gradient|document|chapter)\b", text)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("site") / "html"
     done = build(ROOT, target)
     assert done.returncode == 0, done.stderr
     return target
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("number", range(1, 12))
+def test_the_annotated_page_of_a_formula_has_its_loops_its_code_and_its_mistakes(site: Path, number: int) -> None:
+    from cbam_np.reference.formulas import FORMULAS
+
+    text = re.sub(r"<[^>]+>", "", text_of(site / "docs" / "annotated" / f"formula_{number:02}.html"))
+    formula = FORMULAS[number - 1]
+    assert formula.name[1:] in text
+    assert formula.chinese in text
+    assert text.count("In loops:") == text.count("On whole arrays,") == 2
+    assert all(f"def {name.rsplit('.', 1)[1]}(" in text for name in formula.functions)
+    assert "def backward" in text
+    assert f"{formula.test.split('::')[1]}" in text
+    planted, noticed = map(int, re.findall(r"(\d+) mistakes were planted here, one at a time, and (\d+)", text)[0])
+    assert planted >= noticed > 3
+
+
+@pytest.mark.docs
+def test_the_gallery_has_twenty_wrong_gradients_and_a_report_for_each(site: Path) -> None:
+    text = html.unescape(re.sub(r"<[^>]+>", "", text_of(site / "docs" / "gallery.html")))
+    assert text.count("The report says:") == text.count(": NOT OK\n") == 20
+    named = "transposed", "sum where a mean is meant", "upstream gradient is ignored", "flipped", "a path is missing"
+    assert all(mistake in text for mistake in named)
+
+
+@pytest.mark.docs
+def test_every_mistake_planted_in_the_formulas_is_on_a_page(site: Path) -> None:
+    from cbam_np.checking.mutants import MUTANTS
+    from cbam_np.reference.formulas import FORMULAS
+
+    pages = [text_of(page) for page in (site / "docs" / "annotated").glob("formula_*.html")]
+    text = html.unescape(re.sub(r"<[^>]+>", "", " ".join(pages)))
+    files = {name.rpartition(".")[0].replace(".", "/") + ".py" for f in FORMULAS for name in f.functions}
+    wanted = [m for m in MUTANTS if m.file in files]
+    missing = [m.name for m in wanted if " ".join(m.original.split()) not in text]
+    assert len(wanted) > 60
+    assert not missing
+
+
+@pytest.mark.docs
+def test_the_site_has_what_programs_look_for(site: Path) -> None:
+    pages = list((site / "docs").rglob("*.html"))
+    assert all('<meta name="description"' in text_of(page) for page in pages)
+    assert all('<meta property="og:title"' in text_of(page) for page in pages)
+    listed = re.findall(r"\]\((.+?)\)$", text_of(site / "llms.txt"), flags=re.MULTILINE)
+    assert {"docs/explore.html", "docs/gallery.html", "docs/faq.html"} < set(listed)
+    assert all((site / path).is_file() for path in listed)
+    assert (site / "404.html").is_file()
 
 
 # --- in the browser -------------------------------------------------------------------------------------------------
@@ -334,6 +412,27 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(site: Path, open_page: Call
     assert not trouble, "\n".join(trouble)
 
 
+READ_BY_AXE = "notebooks/03_the_shared_mlp.html", "code/cbam_np/ops/gating.py.html", "search.html"
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious(site: Path, open_page: Callable[..., Any], width: int, colours: str) -> None:
+    """On every page of docs/ that a person wrote or that has a layout of its own, and one of each other kind."""
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    pages = [path.relative_to(site).as_posix() for path in sorted((site / "docs").glob("*.html"))]
+    if (width, colours) in ((1280, "dark"), (390, "light")):  # the same style sheets once more
+        pages = ["docs/index.html", "docs/explore.html", "docs/gallery.html"]
+    trouble: list[str] = []
+    for path in (*pages, "docs/annotated/formula_10.html", "docs/reference/gradcheck.html", *READ_BY_AXE):
+        page = open_page(path, trouble, width=width, colours=colours)
+        page.evaluate(axe)
+        for found in page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]:
+            if found["impact"] in ("serious", "critical"):
+                trouble += [f"{path}: {found['id']}: {node['html'][:120]}" for node in found["nodes"][:3]]
+    assert not trouble, "\n".join(trouble)
+
+
 @pytest.mark.docs
 def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any]) -> None:
     trouble: list[str] = []
@@ -350,10 +449,46 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
 
 
 @pytest.mark.docs
+@pytest.mark.parametrize("width", [390, 1280])
+def test_home_has_its_three_doors_above_the_fold(open_page: Callable[..., Any], width: int) -> None:
+    page = open_page("docs/index.html", [], width=width)
+    doors = page.locator(".doors .sd-card")
+    assert doors.count() == 3
+    assert all(door.bounding_box()["y"] + door.bounding_box()["height"] <= 900 for door in doors.all())
+
+
+@pytest.mark.docs
+def test_home_loads_one_picture_and_shows_a_gradient_on_a_click(open_page: Callable[..., Any]) -> None:
+    trouble: list[str] = []
+    page = open_page("docs/index.html", trouble)
+    page.locator("article img:visible").scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    loaded = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert len([name for name in loaded if "tour_" in name]) == 1
+    page.locator('[data-map="f2.3"]').click(position={"x": 3, "y": 3})
+    assert page.locator(".explore-readout").inner_text().startswith("F″[3, 0, 0] = ")
+    assert page.locator('[data-map^="f."] .marks path').count() > 0
+    assert "a constant factor: the gradient is 20 times what it should be" in page.locator("article").inner_text()
+    assert not trouble
+
+
+@pytest.mark.docs
 def test_the_address_of_the_site_leads_home(open_page: Callable[..., Any]) -> None:
     trouble: list[str] = []
     open_page("index.html", trouble).wait_for_url("**/docs/index.html")
     assert not trouble
+
+
+FIRST_FOUND = {
+    "convolution": "annotated/formula_10",
+    "通道": "annotated/formula_07",
+    "max pool": "annotated/formula_04",
+    "(10)": "annotated/formula_10",
+    "(1)": "annotated/formula_01",
+    "exercise 3.1": "notebooks/03_",
+    "install": "docs/install",
+    "gradcheck": "reference/gradcheck",
+}
 
 
 @pytest.mark.docs
@@ -366,13 +501,26 @@ def test_an_old_page_leads_to_where_its_matter_is(folder: str, open_page: Callab
 
 
 @pytest.mark.docs
-def test_the_search_finds_a_chapter(open_page: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("query", FIRST_FOUND)
+def test_the_search_finds_the_right_page_first(open_page: Callable[..., Any], query: str) -> None:
     trouble: list[str] = []
-    page = open_page("search.html?q=convolution", trouble)
+    page = open_page(f"search.html?q={quote(query)}", trouble)
     page.locator("#search-results li a").first.wait_for()
-    links = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
-    assert any("05_the_convolution" in link for link in links)
+    page.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('finished')")
+    links = page.locator("#search-results li > a").evaluate_all("links => links.map(link => link.href)")
+    assert FIRST_FOUND[query] in links[0]
+    assert not any("/solutions/" in link for link in links)
     assert not trouble
+
+
+@pytest.mark.docs
+def test_a_formula_is_in_the_search_results_once(open_page: Callable[..., Any]) -> None:
+    page = open_page("search.html?q=reduction", [])
+    page.locator("#search-results li .context").first.wait_for()
+    page.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('finished')")
+    found = " ".join(page.locator("#search-results .context").all_inner_texts())
+    assert "\\times" not in found
+    assert not re.search(r"\b([A-Z])\1\1?\b", found), found
 
 
 @pytest.mark.docs
@@ -389,15 +537,15 @@ def test_on_paper_there_is_only_the_page(open_page: Callable[..., Any]) -> None:
 def test_every_internal_link_is_alive(site: Path) -> None:
     ids, links = {}, {}
     for path in all_pages(site):
-        html = text_of(site / path)
-        ids[path] = set(re.findall(r'\bid="([^"]*)"', html))
-        links[path] = {unquote(urljoin(path, link)) for link in re.findall(r'<a\b[^>]*?\bhref="([^"]*)"', html)}
+        source = text_of(site / path)
+        ids[path] = set(re.findall(r'\bid="([^"]*)"', source))
+        links[path] = {unquote(urljoin(path, link)) for link in re.findall(r'<a\b[^>]*?\bhref="([^"]*)"', source)}
     dead, alive = [], 0
     for path, targets in links.items():
         for target in targets:
             if re.match(r"[a-z]+:", target):
                 continue
-            file, anchor = urldefrag(target)
+            file, anchor = urldefrag(target.removeprefix("/"))  # the page 404 has addresses from the root
             known = file in ids or (site / file).is_file()
             good = known and (not anchor or anchor in ids.get(file, ()))
             alive += good

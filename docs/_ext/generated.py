@@ -6,11 +6,14 @@ The directive {generated} takes the name of a function in this file and shows th
 import argparse
 import json
 from collections import Counter
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 from docutils import nodes
+from gallery import gallery
 from sphinx.util.docutils import SphinxDirective
 
 from cbam_np.commands.cli import parser
@@ -105,6 +108,27 @@ def cost() -> str:
         rows.append([f"{channels}, {size}", *(f"{count:,}".replace(",", " ") for count in counts), ratio])
     head = ["C, H=W", "parameters, SE", "CBAM", "multiply-adds, SE", "CBAM", "CBAM / SE"]
     return table(head, rows, "rrrrrr")
+
+
+# --- a wrong gradient ---------------------------------------------------------------------------------------------
+
+WRONG_AVERAGE = """\
+import numpy as np
+import cbam_np as cb
+
+def average(f):
+    return f.mean(axis=(2, 3)), lambda d_out: np.broadcast_to(d_out[:, :, None, None], f.shape)
+
+f = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+print(cb.gradcheck(average, f))
+"""
+
+
+def wrong_average() -> str:
+    """A backward with a mistake, and what gradcheck prints about it now."""
+    with redirect_stdout(StringIO()) as printed:
+        exec(WRONG_AVERAGE, {})
+    return f"```python\n{WRONG_AVERAGE}```\n\n```text\n{printed.getvalue()}```"
 
 
 # --- the commands -------------------------------------------------------------------------------------------------
@@ -358,6 +382,8 @@ PARTS = {
             overview,
             formulas,
             cost,
+            wrong_average,
+            gallery,
             commands,
             gradients,
             mutants,
