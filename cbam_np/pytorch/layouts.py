@@ -103,7 +103,9 @@ def find(content: Content, ties: dict[str, Ties]) -> dict[str, Found]:
                 f"has no {', '.join(missing)}"
             )
     return {
-        prefix: Found(row, read(row, {part: (key, named[key]) for part, key in keys.items()}), ties.get(prefix, row.ties))
+        prefix: Found(
+            row, read(row, {part: (key, named[key]) for part, key in keys.items()}), ties.get(prefix, row.ties)
+        )
         for prefix, (row, keys) in found.items()
     }
 
@@ -168,6 +170,8 @@ def check_shapes(shapes: dict[str, tuple[str, tuple[int, ...]]]) -> None:
             raise ValueError(f"{shapes[part][0]}: expected {shape}, as {key} has {w1}, got {shapes[part][1]}")
     key, kernel = shapes["kernel"]
     if kernel == (1, 1, *kernel[2:]):
-        raise ValueError(f"{key}: expected two pooled maps, got one: this is timm's light variant, or another attention")
+        raise ValueError(
+            f"{key}: expected two pooled maps, got one: this is timm's light variant, or another attention"
+        )
     if len(kernel) != 4 or kernel[:2] != (1, 2) or kernel[2] != kernel[3] or kernel[2] % 2 == 0:
         raise ValueError(f"{key}: expected (1, 2, k, k) with odd k, got {kernel}")

@@ -18,13 +18,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 MOST = 100  # an archive may unpack to as many times its size; trained weights hardly shrink at all
 LEVELS = 3  # of dicts inside dicts that are searched for tensors, as in {"state_dict": {...}}
+
+T = TypeVar("T")
 
 # What a checkpoint's pickle may name. None of it takes memory but for tensors, whose storages are looked at apart.
 HARMLESS = {
@@ -64,13 +66,24 @@ def content_of(source: Any) -> Content:
         raise TypeError(f"source: expected a path, a state dict or a module, got {type(source).__name__}")
     path = Path(source)
     if not path.is_file():  # a link to nowhere, a folder, a pipe that never ends
-        raise FileNotFoundError(f"source: expected a file, got {path}, {'which is none' if path.exists() else 'and there is none'}")
+        raise FileNotFoundError(
+            f"source: expected a file, got {path}, {'which is none' if path.exists() else 'and there is none'}"
+        )
     size = path.stat().st_size
+    with path.open("rb"):  # an OSError from here on is the content's fault
+        entries, metadata = readable(path, lambda: reader_of(path)(path, size))
+
+    def guarded(entry: Entry) -> Entry:
+        return Entry(entry.shape, lambda: readable(path, entry.read))
+
+    return Content({name: guarded(entry) for name, entry in entries.items()}, metadata)
+
+
+def readable(path: Path, read: Callable[[], T]) -> T:
+    """What `read` returns. Whatever the readers of three formats raise on such bytes becomes a ValueError."""
     try:
-        return reader_of(path)(path, size)
-    except OSError:
-        raise
-    except Exception as error:  # the readers of three formats, on bytes that anyone may have written
+        return read()
+    except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"source: {path} can't be read: {reason.removeprefix('ValueError: ')}") from None
 
@@ -203,7 +216,15 @@ def check_pickle(file: io.BytesIO, size: int) -> None:
                 raise ValueError(f"expected tensors and plain values in it, got {name}; nothing was run")
         elif opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX", "OBJ"):
             raise ValueError(f"expected what torch.save writes, got the opcode {opcode.name}; nothing was run")
-        elif isinstance(argument, int) and opcode.name in ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG"):
+        elif isinstance(argument, int) and opcode.name in (
+            "BININT",
+            "BININT1",
+            "BININT2",
+            "LONG1",
+            "LONG4",
+            "INT",
+            "LONG",
+        ):
             last_number = argument
         elif opcode.name == "BINPERSID" and not 0 <= last_number <= size:  # of a storage, whose length comes last
             raise ValueError(f"a tensor claims {last_number} numbers, and the file has {size} bytes")
