@@ -52,7 +52,8 @@ def through_the_fold(found: Found, grads: dict[str, np.ndarray]) -> dict[str, np
     """The gradients of the parts of a layout, from those of the block: K′ = s K, b′ = s (b - μ) + β, s = γ/√(v + ε)."""
     p, norm = found.parts, found.norm()
     d_kernel, d_bias = grads["spatial.kernel"], grads.get("spatial.bias")
-    parts = {part: grads[f"channel.{part}"].reshape(p[part].shape) for part in ("w1", "w2", "b1", "b2") if part in p}
+    channel = [part for part in p if part in ("w1", "w2", "b1", "b2")]
+    parts = {part: grads[f"channel.{part}"].reshape(p[part].shape) for part in channel}
     if norm:
         assert d_bias is not None
         spread = np.sqrt(norm["running_var"] + found.layout.eps)
@@ -137,7 +138,7 @@ def test_every_kind_of_file_holds_the_same(kind: str, tmp_path: Path) -> None:
         save_file({name: x.contiguous() for name, x in net.state_dict().items()}, path)
     elif kind == "npz":
         with path.open("wb") as file:
-            np.savez_compressed(file, **{name: x.numpy() for name, x in net.state_dict().items()})  # type: ignore[arg-type]
+            np.savez_compressed(file, **{name: x.numpy() for name, x in net.state_dict().items()})
     else:
         state = {f"module.{name}": x for name, x in net.state_dict().items()}
         optimizer = {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}

@@ -28,6 +28,8 @@ COMMANDS = {
     "tour": Command("follow a photograph through the eleven formulas, with a picture at the end", extra="tour"),
     "train": Command("train a network with attention on digits among clutter, and show where it looks", extra="train"),
     "check": Command("check every gradient against every oracle on this machine"),
+    "inspect": Command("show which CBAM blocks a checkpoint has, and what they have learned", extra="inspect"),
+    "audit": Command("compare somebody's PyTorch class with the formulas, and name what differs", extra="torch"),
     "bench": Command("time the block beside PyTorch on one thread", extra="torch"),
     "doctor": Command("show what is installed, how to install the rest, and which array libraries work here"),
     "gpu-test": Command("run the tests, the gradient checks and timings on a GPU, and write one file of results"),

@@ -4,7 +4,8 @@ import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
 PURPOSES = {
-    "torch": "cbam-np bench, cbam_np.pytorch, PyTorch's columns in cbam-np check",
+    "torch": "cbam-np bench, cbam-np audit, cbam_np.pytorch, PyTorch's columns in cbam-np check",
+    "inspect": "cbam-np inspect",
     "tour": "cbam-np tour",
     "notebooks": "the course in JupyterLab",
     "cupy12x": "a GPU with CUDA 12",

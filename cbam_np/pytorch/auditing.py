@@ -23,7 +23,7 @@ from cbam_np.pytorch.variants import CHOICES, GRADIENT_ONLY, RIGHT, Layer, Norm,
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
 SECONDS = 20.0  # for the search of three deviations at once
 SAMPLES = 6  # enough that no path is shut by the ReLU in all of them
-DRAWS = 3  # of random parameters, until the layers make sense
+DRAWS = 4  # of random parameters, until the layers make sense in two
 RARE = ("padding", "activation", "dilation", "spatial max over", "channel max over", "output")
 COMMON = (
     "none",
@@ -138,15 +138,16 @@ def audit(
     The comparison is made in evaluation, in float64, with other parameters than the module's own: initial biases are
     often 0 and initial batch norms do nothing, so a module's own could hide what it does.
 
-    See `Audit` for what comes back. An exception of the module itself is no error of the audit: it can't be a CBAM then.
+    See `Audit` for what comes back. An exception of the module is no error of the audit, which says then what it was.
     """
     given = module
     try:
         if not isinstance(module, nn.Module):
             module = made(module, channels)
-        subject = on_the_table(module, channels, size, seed)
+        subjects = on_the_table(module, channels, size, seed)
+        subject = subjects[0]
         extra = [*reduction_of(given, channels), *expected_sizes(subject.parts, channels, reduction, kernel_size)]
-        found = compare(subject)
+        found = compare(subjects)
     except NotOneError as reason:
         return Audit(False, (Deviation("not a CBAM", str(reason)),))
     except UnknownError as reason:
@@ -165,9 +166,9 @@ class Subject:
         self.generator = torch.Generator().manual_seed(seed)
         self.module = deepcopy(module).eval()
         self.noticed: list[Deviation] = []
-        shapes = (SAMPLES, channels, *size), (SAMPLES, channels, 1, 1)  # with an average that differs from 0
-        f = sum(torch.randn(shape, generator=self.generator, dtype=torch.float64) for shape in shapes)
-        f[0] *= 6  # large ones too, for what is linear only near 0
+        f = torch.randn((SAMPLES, channels, *size), generator=self.generator, dtype=torch.float64)
+        f += torch.randn((SAMPLES, channels, 1, 1), generator=self.generator, dtype=f.dtype)  # an average that is not 0
+        f[:2] *= 20  # for what differs only where numbers are large
         self.f = self._in_the_widest_dtype(f)
         self.tolerance = TOLERANCES[self.f.dtype]
         randomise(self.module, self.generator)
@@ -184,7 +185,7 @@ class Subject:
             raise
 
     def gated_in(self) -> str:
-        """ "F" if the output is F times one gate a channel times one a pixel, "F, plus F" if so but for a residual; or ""."""
+        """What is multiplied by one gate a channel and one a pixel: "F", or "F, plus F" with a residual; or else ""."""
         for what, rest in (("F", self.out), ("F, plus F", self.out - self.f)):
             if is_product_of_gates(rest / self.f):
                 return what
@@ -245,14 +246,23 @@ class Subject:
             raise NoGradientError(one_line(error)) from None
 
 
-def on_the_table(module: nn.Module, channels: int, size: tuple[int, int], seed: int) -> Subject:
-    """The module with random parameters; other ones if with these a ReLU shuts a whole layer, which is not seen then."""
-    for more in range(DRAWS - 1):
+def on_the_table(module: nn.Module, channels: int, size: tuple[int, int], seed: int) -> list[Subject]:
+    """The module with random parameters, twice.
+
+    With some parameters a ReLU shuts a whole path, whose layers and deviations are not seen then. Two draws tell.
+    """
+    found: list[Subject] = []
+    reason = UnknownError("it could not be run")
+    for draw in range(DRAWS):
         try:
-            return Subject(module, channels, size, seed + more)
-        except UnknownError:
-            continue
-    return Subject(module, channels, size, seed + DRAWS - 1)
+            found.append(Subject(module, channels, size, seed + draw))
+        except UnknownError as error:
+            reason = error
+        if len(found) == 2:
+            break
+    if not found:
+        raise reason
+    return found
 
 
 def made(maker: Any, channels: int, **options: Any) -> nn.Module:
@@ -438,11 +448,12 @@ def expected_sizes(parts: Parts, C: int, reduction: int | None, kernel_size: int
 # --- the search -----------------------------------------------------------------------------------------------------
 
 
-def compare(subject: Subject) -> Audit:
+def compare(subjects: list[Subject]) -> Audit:
     """Find the switches with which the formulas give the module's output and gradients."""
+    subject = subjects[0]
     if not subject.parts.mlps or subject.parts.conv is None:
         raise NotOneError(half_in_words(subject))
-    forward = search(subject)
+    forward = search(subjects)
     if forward is None:
         return Audit(*unexplained(subject))
     try:
@@ -461,8 +472,9 @@ def compare(subject: Subject) -> Audit:
     agreement = distance(subject, switches)
     found = tuple(explained(subject, switches, agreement))
     checked = (
-        f"Compared on F {tuple(subject.f.shape)} in {str(subject.f.dtype).removeprefix('torch.')}: with what is named here, the formulas "
-        f"agree with it to {agreement[0]:.0e} in the output and to {agreement[1]:.0e} in the gradients of F and of every weight."
+        f"Compared on F {tuple(subject.f.shape)} in {str(subject.f.dtype).removeprefix('torch.')}. "
+        f"{'With what is named here, the' if found else 'The'} formulas agree with it to {agreement[0]:.0e} in the "
+        f"output and to {agreement[1]:.0e} in the gradients of F and of every weight."
     )
     return Audit(True, found, tuple(unsure), agreement, checked)
 
@@ -496,24 +508,29 @@ def candidates(parts: Parts) -> dict[str, list[Any]]:
     return allowed
 
 
-def search(subject: Subject) -> dict[str, Any] | None:
+def search(subjects: list[Subject]) -> dict[str, Any] | None:
     """The fewest switches that give the module's output; None if there are none."""
-    allowed = candidates(subject.parts)
+    allowed = candidates(subjects[0].parts)
     start = {**RIGHT, **{switch: values[0] for switch, values in allowed.items()}}
     every = [(switch, value) for switch, values in allowed.items() for value in values[1:]]
     likely = [(switch, value) for switch, value in every if switch not in RARE or value in COMMON]
     begun = time.monotonic()
     for count, changes in ((0, []), (1, every), (2, likely), (2, every), (3, likely)):
         for combination in combinations(changes, count):
-            if len({switch for switch, _ in combination}) == count and fits(subject, start | dict(combination)):
+            if len({switch for switch, _ in combination}) == count and fits(subjects, start | dict(combination)):
                 return start | dict(combination)
             if count == 3 and time.monotonic() - begun > SECONDS:
                 return None
     return None
 
 
-def fits(subject: Subject, switches: Switches) -> bool:
-    """Whether the formulas with these switches give the module's output."""
+def fits(subjects: list[Subject], switches: Switches) -> bool:
+    """Whether the formulas with these switches give the module's output, in every draw."""
+    return all(fits_one(subject, switches) for subject in subjects)
+
+
+def fits_one(subject: Subject, switches: Switches) -> bool:
+    """Whether they do in one."""
     try:
         with torch.no_grad():
             out = block(subject.f, subject.parts, switches)
@@ -523,7 +540,7 @@ def fits(subject: Subject, switches: Switches) -> bool:
 
 
 def like_gradients(subject: Subject, forward: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The switches with which the gradients agree too, apart from ties; and then those that say what happens at ties."""
+    """The switches with which the gradients agree too, apart from ties; then those that say what happens at ties."""
     switches = next(
         (
             forward | {"detached": value}
@@ -619,7 +636,7 @@ def explained(subject: Subject, switches: dict[str, Any], agreement: tuple[float
         if output == 0:
             evidence = f"the output is the same, and the gradient differs by {gradient:.1%} from that without it"
         else:
-            evidence = f"without it the formulas differ from it by {output:.1%} in the output and {gradient:.1%} in the gradients"
+            evidence = f"without it the output differs by {output:.1%}, and a gradient by {gradient:.1%}"
         yield Deviation(name, evidence + detail(switch, switches[switch]), output, gradient)
 
 
@@ -662,7 +679,9 @@ def half_in_words(subject: Subject) -> str:
 
 def unexplained(subject: Subject) -> tuple[bool | None, tuple[Deviation, ...], tuple[str, ...]]:
     """What can be said of a module that no switches explain."""
-    tried = "it has the layers of a CBAM, and no one, two or three of the deviations that the audit knows explain its output"
+    tried = (
+        "it has the layers of a CBAM, and none of the deviations that the audit knows, nor three at once, explain it"
+    )
     for what, rest in (("F", subject.out), ("F, plus F", subject.out - subject.f)):
         if is_product_of_gates(rest / subject.f):
             return (

@@ -50,14 +50,17 @@ def layout(name: str, first: str, second: str, conv: str, norm: str, **options: 
     return Layout(name, w1, w2, b1, b2, kernel, bias, norm, **options)
 
 
+CBAM_NP = "channel.w1", "channel.w2", "channel.b1", "channel.b2", "spatial.kernel", "spatial.bias", "spatial.bn"
+AUTHORS = "ChannelGate.mlp.1", "ChannelGate.mlp.3", "SpatialGate.spatial.conv", "SpatialGate.spatial.bn"
+MMYOLO = "channel_attention.fc.0.conv", "channel_attention.fc.1.conv", "spatial_attention.conv.conv"
 LAYOUTS = (
-    Layout("cbam_np", "channel.w1", "channel.w2", "channel.b1", "channel.b2", "spatial.kernel", "spatial.bias", "spatial.bn"),
-    layout("authors", "ChannelGate.mlp.1", "ChannelGate.mlp.3", "SpatialGate.spatial.conv", "SpatialGate.spatial.bn", max_first=True, momentum=0.01),
+    Layout("cbam_np", *CBAM_NP),
+    layout("authors", *AUTHORS, max_first=True, momentum=0.01),
     layout("timm", "channel.fc1", "channel.fc2", "spatial.conv.conv", "spatial.conv.bn", ties="split"),
     layout("luuuyi", "ca.fc.0", "ca.fc.2", "sa.conv1", "sa.bn"),
     layout("luuuyi, before 2019", "ca.fc1", "ca.fc2", "sa.conv1", "sa.bn"),
-    layout("mmyolo", "channel_attention.fc.0.conv", "channel_attention.fc.1.conv", "spatial_attention.conv.conv", "spatial_attention.conv.bn"),
-)  # fmt: skip
+    layout("mmyolo", *MMYOLO, "spatial_attention.conv.bn"),
+)
 
 LIKELY = ("cbam", "attention", "attn", "channelgate", "spatialgate", "channel.", "spatial.", "ca.", "sa.")
 

@@ -43,10 +43,10 @@ class TrainedCBAM(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """f: (N, C, H, W) -> f2, same shape."""
-        params = {name: x for name, x in self.named_parameters() if ".bn." not in name}
+        params: dict[str, Tensor] = {name: x for name, x in self.named_parameters() if ".bn." not in name}
         f1 = channel_attention(f, params, self.ties)
         pooled = concat(avg_pool_over_channels(f1), max_pool_over_channels(f1, self.ties))
         z = conv2d(pooled, params["spatial.kernel"], params.get("spatial.bias"))
-        if hasattr(self.spatial, "bn"):
-            z = self.spatial.bn(z)
+        for norm in self.spatial.children():  # batch norm, or nothing
+            z = norm(z)
         return gate(sigmoid(z), f1)

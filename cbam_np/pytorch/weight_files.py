@@ -16,6 +16,7 @@ import pickletools
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -57,7 +58,7 @@ class Content(NamedTuple):
 
 
 def content_of(source: Any) -> Content:
-    """The tensors of a state dict, a module, or a file. Raises ValueError or OSError, see `cbam_np.pytorch.load_weights`."""
+    """The tensors of a state dict, a module, or a file. For the errors see `cbam_np.pytorch.load_weights`."""
     if isinstance(source, torch.nn.Module):
         source = source.state_dict()
     if isinstance(source, Mapping):
@@ -121,7 +122,7 @@ def safetensors(path: Path, size: int) -> Content:
 
     with safe_open(path, "pt") as file:  # it raises unless the header fits the file
         names = file.keys()
-    entries = {name: Entry(tuple(header[name]["shape"]), lambda name=name: read(name)) for name in names}  # type: ignore[misc]
+    entries = {name: Entry(tuple(header[name]["shape"]), partial(read, name)) for name in names}
     return Content(entries, dict(header.get("__metadata__") or {}))
 
 

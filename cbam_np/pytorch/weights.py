@@ -1,4 +1,4 @@
-"""Trained weights from elsewhere as blocks of this package, and blocks as files that any reader of safetensors opens."""
+"""Trained weights from elsewhere as blocks of this package, and blocks as files that others can open."""
 
 import json
 import os
@@ -103,8 +103,8 @@ def alive(prefix: str, found: Found) -> Found:
     if found.parts["w1"].shape[0] == 0:
         C = found.parts["w1"].shape[1]
         raise ValueError(
-            f"source: {prefix or 'the block'} has {C} channels and no hidden unit (C < r), so that its channel gate is the "
-            "same for every input; cbam-np inspect shows it"
+            f"source: {prefix or 'the block'} has {C} channels and no hidden unit (C < r), so that its channel gate "
+            "is the same for every input; cbam-np inspect shows it"
         )
     return found
 
