@@ -27,7 +27,7 @@ from cbam_np import ops
 from cbam_np.arrays import Array, Backward
 from cbam_np.attention.block import CBAM
 from cbam_np.checking import cupy_standin
-from cbam_np.commands import bench, check, cli, doctor, extras, files, gpu_test, sides, terminal, timing, tour
+from cbam_np.commands import audit, bench, check, cli, doctor, extras, files, gpu_test, sides, terminal, timing, tour
 from cbam_np.reference.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +141,11 @@ def test_an_error_of_a_command_is_one_line_too(
         (["check", "--backend", "torch"], check, {"backend": "torch", "channels": 6, "size": 9, "seed": 0}),
         (["bench", "--rounds", "4"], bench, {"rounds": 4, "runs": 3, "seed": 0}),
         (["doctor"], doctor, {}),
+        (
+            ["audit", "a:B", "--call", "channels, 8"],
+            audit,
+            {"target": "a:B", "channels": 64, "reduction": None, "kernel_size": 7, "call": "channels, 8", "seed": 0},
+        ),
         (["gpu-test", "--output", "x.json"], gpu_test, {"output": Path("x.json"), "rounds": 20, "runs": 3}),
     ],
 )

@@ -15,6 +15,8 @@ from rich.markup import escape
 from cbam_np.commands import terminal
 from cbam_np.commands.whole_numbers import add_seed, positive
 
+CHANNELS = object()  # stands in a call for the number of channels
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
@@ -98,19 +100,21 @@ def with_arguments(maker: Any, call: str) -> Callable[..., Any]:
     try:
         tree = ast.parse(f"f({call})", mode="eval").body
         assert isinstance(tree, ast.Call)
-        fixed = [None if isinstance(x, ast.Name) and x.id == "channels" else (ast.literal_eval(x),) for x in tree.args]
-        named = {
-            str(k.arg): None if isinstance(k.value, ast.Name) and k.value.id == "channels" else (ast.literal_eval(k.value),)
-            for k in tree.keywords
-        }
+        fixed = [value_of(x) for x in tree.args]
+        named = {str(keyword.arg): value_of(keyword.value) for keyword in tree.keywords}
     except (SyntaxError, ValueError, AssertionError):
         raise ValueError(f'--call: expected values such as "channels, reduction=8", got {call}') from None
 
     def made(channels: int) -> Any:
         def filled(value: Any) -> Any:
-            return channels if value is None else value[0]
+            return channels if value is CHANNELS else value
 
         return maker(*map(filled, fixed), **{name: filled(value) for name, value in named.items()})
 
     made.__name__ = getattr(maker, "__name__", "it")
     return made
+
+
+def value_of(x: ast.expr) -> Any:
+    """A plain value, or `CHANNELS` for the word channels. Raises ValueError for anything else."""
+    return CHANNELS if isinstance(x, ast.Name) and x.id == "channels" else ast.literal_eval(x)

@@ -58,9 +58,7 @@ class Seen:
     m_s: np.ndarray
 
 
-def run(
-    console: Console, file: Path, block: str, image: Path | None, output: Path, dark: bool, seed: int
-) -> bool:
+def run(console: Console, file: Path, block: str, image: Path | None, output: Path, dark: bool, seed: int) -> bool:
     """Print a table of the blocks in `file` and what is remarkable about them, and write a picture of their weights.
 
     Returns True: a block that is worth a warning is no failure. Raises ValueError or OSError if a file can't be read.
@@ -159,7 +157,8 @@ def show_table(console: Console, found: dict[str, "Found"], seen: dict[str, Seen
     """One row a block."""
     table = terminal.new_table(console, f"Blocks, and their gates on {on}")
     for head in ("block", "layout", "C", "C/r", "k", "dtype", "|M_c - ½|", "|M_s - ½|", "dead units", "saturated"):
-        table.add_column(head, justify="left" if head in ("block", "layout", "dtype") else "right")
+        left = head in ("block", "layout", "dtype")
+        table.add_column(head, justify="left" if left else "right", no_wrap=head == "block")
     for prefix, x in found.items():
         hidden, C = x.parts["w1"].shape[:2]
         row = [escape(prefix or "(root)"), x.layout.name, str(C), str(hidden), str(x.parts["kernel"].shape[-1])]
@@ -191,9 +190,10 @@ def warnings_of(found: "Found", seen: Seen | None) -> Iterator[str]:
     sizes = np.linalg.norm(kernel, axis=(1, 2))
     for name, size, other in (("average", sizes[0], sizes[1]), ("maximum", sizes[1], sizes[0])):
         if size <= UNUSED * other:
-            yield f"the spatial gate hardly sees the {name}: its half of the kernel is {size:.1e} in size, the other {other:.1e}"
+            halves = f"its half of the kernel is {size:.1e} in size, the other {other:.1e}"
+            yield f"the spatial gate hardly sees the {name}: {halves}"
     for what, mirrored in (("left and right", kernel[:, :, ::-1]), ("above and below", kernel[:, ::-1])):
-        difference = np.linalg.norm(kernel - mirrored) / max(np.linalg.norm(kernel), 1e-30)
+        difference = np.linalg.norm(kernel - mirrored) / (np.linalg.norm(kernel) + 1e-30)
         if difference < SYMMETRIC and kernel.shape[-1] > 1:
             yield f"the kernel is nearly symmetric: it treats {what} alike (they differ by {difference:.1%})"
     if seen is None:
@@ -217,7 +217,8 @@ def draw(found: dict[str, "Found"], seen: dict[str, Seen], photo: np.ndarray | N
 
     shown = dict(list(found.items())[:ROWS])
     paper, ink = ("#0d1117", "#e6edf3") if dark else ("#ffffff", "#1f2328")
-    style: dict[Any, Any] = dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"], ink)
+    inked = "text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"
+    style: dict[Any, Any] = dict.fromkeys(inked, ink)
     style |= {"figure.facecolor": paper, "axes.facecolor": paper, "font.family": "DejaVu Sans", "axes.titlesize": 9.5}
     columns = 5 if photo is None else 6
     with mpl.rc_context(style):
