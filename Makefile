@@ -64,6 +64,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py weights
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist

@@ -1,4 +1,5 @@
-"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite`, `speed`, `scaling`.
+"""The figures that the site shows: `make docs-figures`, or `python docs/measure.py proof`, `suite`, `speed`, `scaling`,
+`weights`.
 
 Each run writes one file in docs/_generated, with the date and the machine. The pages read these files; no figure is
 typed by hand.
@@ -96,10 +97,35 @@ def scaling(rounds: int, runs: int) -> dict[str, Any]:
     return found
 
 
+def weights() -> dict[str, Any]:
+    """What `cbam-np inspect` prints for what `make train` leaves, and its picture; and `cbam-np audit` of an example."""
+    from importlib.resources import files
+
+    checkpoint = ROOT / "cbam-np-results" / "train" / "checkpoint.safetensors"
+    if not checkpoint.exists():
+        printed("train", "--output", str(checkpoint.parent))
+    inspect = ["inspect", str(checkpoint.relative_to(ROOT)), "--image", str(files("skimage") / "data" / "chelsea.png")]
+    for name in ("light", "dark"):
+        output = ROOT / "docs" / "images" / f"inspect_{name}.png"
+        text = printed(*inspect, "--output", str(output), *(["--dark"] if name == "dark" else []))
+    audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1)
+    return {"inspect": text.rpartition("The picture:")[0], "audit": audit}
+
+
+def printed(*arguments: str, allowed: int = 0) -> str:
+    """What a command of this package prints, 100 columns wide."""
+    environment = os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "cbam_np", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != allowed:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("proof", "suite", "speed", "scaling"))
+    parser.add_argument("what", choices=("proof", "suite", "speed", "scaling", "weights"))
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size and run (default %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="runs over all sizes (default %(default)s)")
     options = parser.parse_args()
@@ -110,6 +136,8 @@ def main() -> None:
         found |= {"tolerances": limits(), "gradients": gradients(), "mutants": mutants()}
     elif options.what == "suite":
         found |= suite()
+    elif options.what == "weights":
+        found |= weights()
     elif options.what == "scaling":
         found |= scaling(options.rounds, options.runs)
     else:

@@ -164,7 +164,7 @@ KNOWN: dict[str, Callable[..., nn.Module]] = {
     "authors": Authors,
     "timm": timm,
     "luuuyi": luuuyi,
-    "luuuyi, before 2019": luuuyi_before,
+    "luuuyi (old)": luuuyi_before,
     "mmyolo": mmyolo,
 }
 

@@ -63,7 +63,7 @@ def test_inspect_lists_every_block_and_writes_a_picture(tmp_path: Path) -> None:
 
 
 def test_inspect_fits_a_narrow_screen(tmp_path: Path) -> None:
-    table = inspected(tmp_path, width=40).split("a: ")[0].split("Blocks")[1]
+    table = inspected(tmp_path, width=40).split("b: ")[0].split("Blocks")[1]
     assert max(map(len, table.splitlines())) <= 40, table
     assert "…" not in table
 

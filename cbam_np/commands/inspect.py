@@ -76,7 +76,7 @@ def run(console: Console, file: Path, block: str, image: Path | None, output: Pa
         for prefix, x in found.items():
             if hidden_units(x):
                 seen[prefix] = looked_at(block_of(prefix, x), features(x.parts["w1"].shape[1], photo, seed))
-        console.print(f"{file}: {len(found)} block(s), layout {layouts(found)}", highlight=False, soft_wrap=True)
+        console.print(f"{escape(str(file))}: {len(found)} CBAM block(s)", highlight=False, soft_wrap=True)
         show_table(console, found, seen, "the photograph" if photo is not None else "random features")
         show_warnings(console, found, seen)
         draw(found, seen, photo, dark).savefig(target)
@@ -148,26 +148,24 @@ def hidden_units(found: "Found") -> int:
     return int(found.parts["w1"].shape[0])
 
 
-def layouts(found: dict[str, "Found"]) -> str:
-    """The names of the layouts that occur."""
-    return ", ".join(dict.fromkeys(x.layout.name for x in found.values()))
-
-
 def show_table(console: Console, found: dict[str, "Found"], seen: dict[str, Seen], on: str) -> None:
     """One row a block."""
     table = terminal.new_table(console, f"Blocks, and their gates on {on}")
-    for head in ("block", "layout", "C", "C/r", "k", "dtype", "|M_c - ½|", "|M_s - ½|", "dead units", "saturated"):
+    for head in ("block", "layout", "C", "C/r", "k", "dtype", "|M_c-½|", "|M_s-½|", "dead", "saturated"):
         left = head in ("block", "layout", "dtype")
-        table.add_column(head, justify="left" if left else "right", no_wrap=head == "block")
+        table.add_column(head, justify="left" if left else "right", no_wrap=True)
     for prefix, x in found.items():
         hidden, C = x.parts["w1"].shape[:2]
         row = [escape(prefix or "(root)"), x.layout.name, str(C), str(hidden), str(x.parts["kernel"].shape[-1])]
         row.append(str(x.parts["w1"].dtype))
         if prefix in seen:
             s = seen[prefix]
-            row += [f"{s.distance[0]:.3f}", f"{s.distance[1]:.3f}", f"{s.dead} of {hidden}", f"{s.saturated:.0%}"]
+            row += [f"{s.distance[0]:.3f}", f"{s.distance[1]:.3f}", f"{s.dead}/{hidden}", f"{s.saturated:.0%}"]
         table.add_row(*row)
     terminal.show(console, table)
+    console.print(
+        "|M-½|: how far the gates are from ½; dead: hidden units that stay shut; saturated: gates near 0 or 1"
+    )
 
 
 def show_warnings(console: Console, found: dict[str, "Found"], seen: dict[str, Seen]) -> None:

@@ -561,16 +561,17 @@ def like_gradients(subject: Subject, forward: dict[str, Any]) -> tuple[dict[str,
 
 
 def with_ties(subject: Subject) -> list[Tensor]:
-    """Features whose maxima are ties: over space, of another number in each channel; and over channels, of zeros.
+    """Features whose maxima are ties: over space, of another number in each channel; and of zeros.
 
-    A tie of zeros stays one when the features are gated first, whatever the gates are. The channels between them are
-    negative, so that the MLP still gets other numbers than 0.
+    Zeros stay a tie when the features are gated first, whatever the gates are. In the second features a third of the
+    pixels is 0 in all channels; every other channel has no larger entry, and those between give the MLP something.
     """
     generator = torch.Generator().manual_seed(2)
     two = torch.randint(0, 2, subject.f.shape, generator=generator).to(subject.f.dtype)
     scale = torch.randn((*two.shape[:2], 1, 1), generator=generator).to(two.dtype)
     zeros = -two
-    zeros[:, 1::2] = -0.5 - torch.rand(zeros[:, 1::2].shape, generator=generator).to(two.dtype)
+    zeros[:, 1::2] = 0.5 + torch.rand(zeros[:, 1::2].shape, generator=generator).to(two.dtype)
+    zeros *= torch.rand((len(two), 1, *two.shape[2:]), generator=generator) > 1 / 3
     return [scale * (two + 0.5), zeros]
 
 

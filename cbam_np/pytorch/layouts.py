@@ -58,7 +58,7 @@ LAYOUTS = (
     layout("authors", *AUTHORS, max_first=True, momentum=0.01),
     layout("timm", "channel.fc1", "channel.fc2", "spatial.conv.conv", "spatial.conv.bn", ties="split"),
     layout("luuuyi", "ca.fc.0", "ca.fc.2", "sa.conv1", "sa.bn"),
-    layout("luuuyi, before 2019", "ca.fc1", "ca.fc2", "sa.conv1", "sa.bn"),
+    layout("luuuyi (old)", "ca.fc1", "ca.fc2", "sa.conv1", "sa.bn"),
     layout("mmyolo", *MMYOLO, "spatial_attention.conv.bn"),
 )
 

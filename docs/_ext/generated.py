@@ -263,11 +263,40 @@ def gpu() -> str:
     return f"Measured on: {facts}.\n\n{summary}.\n\n{timings(found)}"
 
 
+# --- other people's CBAM ------------------------------------------------------------------------------------------
+
+
+def inspect_output() -> str:
+    """What `cbam-np inspect` prints."""
+    return f"```text\n{measured('weights')['inspect'].rstrip()}\n```"
+
+
+def audit_output() -> str:
+    """What `cbam-np audit` prints."""
+    return f"```text\n{measured('weights')['audit'].rstrip()}\n```"
+
+
+def layouts() -> str:
+    """The table of layouts."""
+    rows = [
+        [
+            row.name,
+            f"`{row.w1}`, `{row.w2}`",
+            f"`{row.kernel}`",
+            "[max, avg]" if row.max_first else "[avg, max]",
+            "shared alike" if row.ties == "split" else "first",
+        ]
+        for row in LAYOUTS
+    ]
+    return table(["layout", "MLP", "convolution", "order", "ties"], rows)
+
+
 # --- the directive ------------------------------------------------------------------------------------------------
 
 PARTS = {
     part.__name__: part
     for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu)
+
 }
 
 
