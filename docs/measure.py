@@ -98,8 +98,10 @@ def scaling(rounds: int, runs: int) -> dict[str, Any]:
 
 
 def weights() -> dict[str, Any]:
-    """What `cbam-np inspect` prints for what `make train` leaves, and its picture; and `cbam-np audit` of an example."""
+    """What `cbam-np inspect` prints for what `make train` leaves, its picture, and `cbam-np audit`."""
     from importlib.resources import files
+
+    from cbam_np.pytorch.layouts import LAYOUTS
 
     checkpoint = ROOT / "cbam-np-results" / "train" / "checkpoint.safetensors"
     if not checkpoint.exists():
@@ -109,7 +111,7 @@ def weights() -> dict[str, Any]:
         output = ROOT / "docs" / "images" / f"inspect_{name}.png"
         text = printed(*inspect, "--output", str(output), *(["--dark"] if name == "dark" else []))
     audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1)
-    return {"inspect": text.rpartition("The picture:")[0], "audit": audit}
+    return {"inspect": text.rpartition("The picture:")[0], "audit": audit, "layouts": [asdict(row) for row in LAYOUTS]}
 
 
 def printed(*arguments: str, allowed: int = 0) -> str:

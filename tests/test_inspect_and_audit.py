@@ -1,7 +1,9 @@
 """`cbam-np inspect` and `cbam-np audit`: what they print, what they write, and their errors."""
 
+import json
 import sys
 from collections import OrderedDict
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ import cbam_np as cb
 from cbam_np import pytorch
 from cbam_np.commands import audit, cli
 from cbam_np.commands import inspect as command
+from cbam_np.pytorch.layouts import LAYOUTS
 from cbam_np.pytorch.weights import find_blocks
 
+ROOT = Path(__file__).parents[1]
 C = 12
 
 
@@ -273,3 +277,13 @@ def test_what_audit_can_t_do_is_one_line(
 
 def test_a_class_from_a_file_is_the_one_from_its_module() -> None:
     assert audit.class_of("cbam_np.pytorch:CBAM") is pytorch.CBAM
+
+
+# --- what the pages show --------------------------------------------------------------------------------------------
+
+
+def test_the_pages_show_what_the_commands_say_today(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads((ROOT / "docs" / "_generated" / "weights.json").read_text(encoding="utf-8"))
+    assert shown["layouts"] == [asdict(row) for row in LAYOUTS]
+    report = pytorch.audit(audit.class_of(str(ROOT / "docs" / "examples" / "mine.py") + ":MyCBAM"), 64)
+    assert [line.split("  ")[0] for line in shown["audit"].splitlines()[3:-1] if line[0] != " "] == report.deviations

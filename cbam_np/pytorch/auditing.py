@@ -6,6 +6,8 @@ then for those with which it gives its gradients. So a deviation is not guessed 
 agree with the module to the last digits, and without it they don't.
 """
 
+from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
+
 import inspect
 import re
 import time

@@ -5,6 +5,8 @@ in each list; every other value is a deviation and has its name. The formulas th
 switches at their first value these lines are those of `reference.in_pytorch`, which a test says.
 """
 
+from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

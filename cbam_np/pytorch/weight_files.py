@@ -9,6 +9,8 @@ for, and whatever is wrong with it is one ValueError. Its kind is told by its fi
                     even with weights_only a pickle may ask for an array of any size
 """
 
+from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
+
 import io
 import json
 import math

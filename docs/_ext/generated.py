@@ -280,13 +280,13 @@ def layouts() -> str:
     """The table of layouts."""
     rows = [
         [
-            row.name,
-            f"`{row.w1}`, `{row.w2}`",
-            f"`{row.kernel}`",
-            "[max, avg]" if row.max_first else "[avg, max]",
-            "shared alike" if row.ties == "split" else "first",
+            row["name"],
+            f"`{row['w1']}`, `{row['w2']}`",
+            f"`{row['kernel']}`",
+            "[max; avg]" if row["max_first"] else "[avg; max]",
+            "shared alike" if row["ties"] == "split" else "first",
         ]
-        for row in LAYOUTS
+        for row in measured("weights")["layouts"]
     ]
     return table(["layout", "MLP", "convolution", "order", "ties"], rows)
 
@@ -295,8 +295,10 @@ def layouts() -> str:
 
 PARTS = {
     part.__name__: part
-    for part in (overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu)
-
+    for part in (
+        *(overview, formulas, cost, commands, gradients, mutants, all_mutants, tests, speed, scaling, gpu),
+        *(inspect_output, audit_output, layouts),
+    )
 }
 
 
