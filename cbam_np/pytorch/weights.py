@@ -1,5 +1,7 @@
 """Trained weights from elsewhere as blocks of this package, and blocks as files that others can open."""
 
+from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
+
 import json
 import os
 from collections.abc import Mapping
