@@ -19,6 +19,7 @@ C = 12
 PLANTED = {
     "no max": ("pool", "no max branch"),
     "no average": ("pool", "no average branch"),
+    "average twice": ("pool", "no max branch (the average twice)"),
     "two MLPs": ("mlp", "MLP not shared"),
     "no ReLU": ("relu", "ReLU missing"),
     "SiLU": ("relu", "another activation (SiLU)"),
@@ -97,6 +98,7 @@ class Planted(nn.Module):
             else x.mean((2, 3))
         )
         largest = x.amax((2, 3)) if "amax over space" in on else F.adaptive_max_pool2d(x, 1)
+        largest = avg if "average twice" in on else largest
         avg, largest = self.mlp(avg.flatten(1)), self.mlp_of_max(largest.flatten(1))
         logits = [z for z, left_out in ((avg, "no average"), (largest, "no max")) if left_out not in on]
         if "sigmoid before the sum" in on:
@@ -163,6 +165,7 @@ def can_meet(first: str, second: str) -> bool:
     hidden = {
         ("no max", "two MLPs"), ("no average", "two MLPs"),  # one of the two MLPs is not used then
         ("no max", "sigmoid before the sum"), ("no average", "sigmoid before the sum"),  # no sum
+        ("average twice", "amax over space"),
         ("no average", "mean over samples too"), ("no max", "amax over space"), ("average only", "amax over channels"),
         ("M_s detached", "in place"), ("amax over space", "in place"),  # no gradient to compare
         ("amax over channels", "in place"),

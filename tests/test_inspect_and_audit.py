@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tomllib
 from collections import OrderedDict
 from dataclasses import asdict
 from io import StringIO
@@ -282,8 +283,17 @@ def test_a_class_from_a_file_is_the_one_from_its_module() -> None:
 # --- what the pages show --------------------------------------------------------------------------------------------
 
 
-def test_the_pages_show_what_the_commands_say_today(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_show_what_the_commands_say_today() -> None:
     shown = json.loads((ROOT / "docs" / "_generated" / "weights.json").read_text(encoding="utf-8"))
     assert shown["layouts"] == [asdict(row) for row in LAYOUTS]
     report = pytorch.audit(audit.class_of(str(ROOT / "docs" / "examples" / "mine.py") + ":MyCBAM"), 64)
     assert [line.split("  ")[0] for line in shown["audit"].splitlines()[3:-1] if line[0] != " "] == report.deviations
+
+
+def test_the_modules_in_the_wild_are_those_of_the_list_and_each_is_accounted_for() -> None:
+    listed = tomllib.loads((ROOT / "docs" / "wild.toml").read_text(encoding="utf-8"))["module"]
+    found = json.loads((ROOT / "docs" / "_generated" / "wild.json").read_text(encoding="utf-8"))["modules"]
+    assert [{key: row[key] for key in asked} for row, asked in zip(found, listed, strict=True)] == listed
+    assert len({row["repository"] for row in found if "repository" in row}) >= 30
+    for row in found:
+        assert row["ok"] or row["found"] or row["unsure"]

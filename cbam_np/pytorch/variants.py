@@ -94,6 +94,8 @@ CHOICES: dict[str, dict[Any, str]] = {
         "both": "",
         "average": "no max branch",
         "max": "no average branch",
+        "average twice": "no max branch (the average twice)",
+        "max twice": "no average branch (the max twice)",
         "sum": "pooled vectors added before the MLP",
         "half of the sum": "pooled vectors averaged before the MLP",
     },
@@ -249,6 +251,8 @@ def m_c_of(f: Tensor, parts: Parts, s: Switches) -> Tensor:
         "both": [avg_c, max_c],
         "average": [avg_c],
         "max": [max_c],
+        "average twice": [avg_c, avg_c],
+        "max twice": [max_c, max_c],
         "sum": [avg_c + max_c],
         "half of the sum": [(avg_c + max_c) / 2],
     }[s["channel pooling"]]
