@@ -102,6 +102,16 @@ def test_shares_follow_the_limit_on_cores_and_cover_every_sample_once() -> None:
         assert cores.shares(0) == [slice(0, 0)]
 
 
+def test_work_side_by_side_warns_of_what_the_caller_wants_to_hear() -> None:
+    def overflows(x: np.ndarray) -> np.ndarray:
+        return x * x
+
+    with np.errstate(over="ignore"):
+        assert np.isinf(cores.side_by_side(overflows, [np.full(1, 1e200)] * 2)).all()
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        cores.side_by_side(overflows, [np.full(1, 1e200)] * 2)
+
+
 def test_work_side_by_side_keeps_its_order_and_its_errors() -> None:
     assert cores.side_by_side(lambda i: i * i, range(4)) == [0, 1, 4, 9]
     with pytest.raises(ZeroDivisionError):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from typing import Any, TypeVar
 
@@ -27,7 +28,9 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     if len(items) == 1:
         return [work(items[0])]
     with _matrix_products().limit(limits=1):
-        return list(_workers(len(items)).map(work, items))
+        # np.errstate is a matter of the context, and a thread begins with an empty one
+        waiting = [_workers(len(items)).submit(copy_context().run, work, item) for item in items]
+        return [result.result() for result in waiting]
 
 
 @cache
