@@ -303,7 +303,7 @@ def wild_summary() -> str:
         "authors' release or another known one makes of them: a bias, batch norm after the convolution, [max; avg], or "
         f"ties that are shared. {len(compared) - formulas - release} differ in something else that the audit names. Of "
         f"{told} it can't say all, or they could not be run on these features, and {len(found) - len(compared) - told} "
-        "compute something that is not CBAM.",
+        "give back something that can't be compared with the features, such as another shape.",
         machine(measured("wild")),
     ]
     counts = Counter(x["name"] for m in found for x in m["found"])
@@ -311,7 +311,8 @@ def wild_summary() -> str:
     for name, count in counts.most_common():
         changes = [x["gradient"] for m in found for x in m["found"] if x["name"] == name and x["gradient"] is not None]
         outputs = [x["output"] for m in found for x in m["found"] if x["name"] == name and x["output"] is not None]
-        rows.append([name, str(count), *(f"{median(values):.0%}" if values else "–" for values in (outputs, changes))])
+        shown = name.replace("not a CBAM", "not comparable")
+        rows.append([shown, str(count), *(f"{median(values):.0%}" if values else "–" for values in (outputs, changes))])
     return "\n\n".join([*lines, table(["differs in", "modules", "output changes", "gradient changes"], rows, "lrrr")])
 
 
@@ -328,7 +329,9 @@ def wild_row(m: dict[str, Any]) -> list[str]:
         where = f"{m['package']}<br>`{m['path']}`"
     else:
         where = f"[{m['repository']}](https://github.com/{m['repository']}/blob/{m['commit']}/{m['path']})<br>{m['commit'][:10]}"
-    said = [f"**{x['name']}**: {x['evidence']}" for x in m["found"]] + [f"not sure: {line}" for line in m["unsure"]]
+    said = [f"**{x['name'].replace('not a CBAM', 'not comparable')}**: {x['evidence']}" for x in m["found"]] + [
+        f"not sure: {line}" for line in m["unsure"]
+    ]
     cells = "<br>".join(line.replace("|", "\\|").replace("*args", "args") for line in said) or "nothing"
     numbers = [f"{x:.0e}" if x is not None else "–" for x in m["agreement"] or []]
     return [where, f"`{m['make']}`", cells, ", ".join(numbers) or "–"]
