@@ -61,7 +61,8 @@ def few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_command_is_a_row_and_a_file_with_two_functions(name: str) -> None:
-    options = vars(cli.parser([name]).parse_args([name]))
+    positional = {"inspect": ["weights.npz"], "audit": ["a:B"]}.get(name, [])
+    options = vars(cli.parser([name]).parse_args([name, *positional]))
     parameters = inspect.signature(cli.module_of(name).run).parameters
     assert {"console", *options} - {"command"} == set(parameters)
 

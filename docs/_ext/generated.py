@@ -119,7 +119,7 @@ def command_section(name: str, summary: str, sub: argparse.ArgumentParser) -> st
     """One command: what it is for, and its options as a table."""
     form = sub._get_formatter()
     options = [action for action in sub._actions if action.dest != "help"]
-    rows = [[f"`{', '.join(a.option_strings)}`", form._expand_help(a)] for a in options]
+    rows = [[f"`{', '.join(a.option_strings) or a.dest.upper()}`", form._expand_help(a)] for a in options]
     text = f"## `cbam-np {name}`\n\n{summary[0].upper()}{summary[1:]}."
     return text + ("\n\n" + table(["option", "meaning"], rows) if rows else " It has no options.")
 
