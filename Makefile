@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn train test test-jax notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
+.PHONY: help learn train test test-jax test-audit notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests with 
 
 test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m jax
+
+test-audit: $(VENV)/for-testing ## Plant every two deviations in a CBAM, and audit it: some minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m pairs
 
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
 	$(BIN)/python notebooks/build.py run
@@ -64,6 +67,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
 	$(BIN)/python docs/measure.py training
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py weights
 
 clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist
@@ -86,6 +90,7 @@ $(VENV)/for-training: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[test]"
+	$(PIP) --no-deps timm # one of its modules is audited; the rest would bring torchvision
 	@touch $@ $(VENV)/for-learning
 
 $(VENV)/for-jax: $(VENV)/created pyproject.toml constraints.txt

@@ -111,10 +111,37 @@ def scaling(rounds: int, runs: int) -> dict[str, Any]:
     return found
 
 
+def weights() -> dict[str, Any]:
+    """What `cbam-np inspect` prints for what `make train` leaves, its picture, and `cbam-np audit`."""
+    from importlib.resources import files
+
+    from cbam_np.pytorch.layouts import LAYOUTS
+
+    checkpoint = ROOT / "cbam-np-results" / "train" / "checkpoint.safetensors"
+    if not checkpoint.exists():
+        printed("train", "--output", str(checkpoint.parent))
+    inspect = ["inspect", str(checkpoint.relative_to(ROOT)), "--image", str(files("skimage") / "data" / "chelsea.png")]
+    for name in ("light", "dark"):
+        output = ROOT / "docs" / "images" / f"inspect_{name}.png"
+        text = printed(*inspect, "--output", str(output), *(["--dark"] if name == "dark" else []))
+    audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1)
+    return {"inspect": text.rpartition("The picture:")[0], "audit": audit, "layouts": [asdict(row) for row in LAYOUTS]}
+
+
+def printed(*arguments: str, allowed: int = 0) -> str:
+    """What a command of this package prints, 100 columns wide."""
+    environment = os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "cbam_np", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != allowed:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("proof", "suite", "speed", "training", "scaling"))
+    parser.add_argument("what", choices=("proof", "suite", "speed", "training", "scaling", "weights"))
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size and run (default %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="runs over all sizes (default %(default)s)")
     options = parser.parse_args()
@@ -127,6 +154,8 @@ def main() -> None:
         found |= suite()
     elif options.what == "training":
         found |= training(options.rounds)
+    elif options.what == "weights":
+        found |= weights()
     elif options.what == "scaling":
         found |= scaling(options.rounds, options.runs)
     else:

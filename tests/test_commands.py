@@ -28,6 +28,7 @@ from cbam_np.arrays import Array, Backward
 from cbam_np.attention.block import CBAM
 from cbam_np.checking import cupy_standin
 from cbam_np.commands import (
+    audit,
     bench,
     check,
     cli,
@@ -77,7 +78,8 @@ def few_entries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_command_is_a_row_and_a_file_with_two_functions(name: str) -> None:
-    options = vars(cli.parser([name]).parse_args([name]))
+    positional = {"inspect": ["weights.npz"], "audit": ["a:B"]}.get(name, [])
+    options = vars(cli.parser([name]).parse_args([name, *positional]))
     parameters = inspect.signature(cli.module_of(name).run).parameters
     assert {"console", *options} - {"command"} == set(parameters)
 
@@ -163,6 +165,11 @@ def test_an_error_of_a_command_is_one_line_too(
             {"rounds": 4, "runs": 3, "seed": 0, "threads": [1, 3], "dtypes": ["float64"], "output": RESULTS / "bench"},
         ),
         (["doctor"], doctor, {}),
+        (
+            ["audit", "a:B", "--call", "channels, 8"],
+            audit,
+            {"target": "a:B", "channels": 64, "reduction": None, "kernel_size": 7, "call": "channels, 8", "seed": 0},
+        ),
         (["gpu-test", "--output", "x.json"], gpu_test, {"output": Path("x.json"), "rounds": 20, "runs": 3}),
     ],
 )

@@ -29,6 +29,8 @@ COMMANDS = {
     "train": Command("train a network with attention on digits among clutter, and show where it looks", extra="train"),
     "study": Command("put the document's claims to the test: what attention costs, and what it gains", extra="study"),
     "check": Command("check every gradient against every oracle on this machine"),
+    "inspect": Command("show which CBAM blocks a checkpoint has, and what they have learned", extra="inspect"),
+    "audit": Command("compare somebody's PyTorch class with the formulas, and name what differs", extra="torch"),
     "bench": Command("time the block beside PyTorch and JAX, as far as they are installed, with tables and pictures"),
     "course": Command("say how far your my_cbam.py is, the block that you build in the course, or judge one function"),
     "doctor": Command("show what is installed, how to install the rest, and which array libraries work here"),

@@ -5,7 +5,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 PURPOSES = {
     "fast": "CBAM(..., fused=True) and cbam_np.fused: the block as compiled loops",
-    "torch": "cbam_np.pytorch, PyTorch's columns in cbam-np check, PyTorch in cbam-np bench",
+    "torch": "cbam_np.pytorch, cbam-np audit, PyTorch's columns in cbam-np check, PyTorch in cbam-np bench",
+    "inspect": "cbam-np inspect",
     "tour": "cbam-np tour",
     "notebooks": "the course in JupyterLab",
     "cupy12x": "a GPU with CUDA 12",

@@ -14,7 +14,7 @@ from rich.table import Table
 
 PLAIN = dict(zip("×⊗⊙·✗′″‖│─–—╱╲⟨⟩", "x***x'\"||---/\\<>", strict=True))
 PLAIN |= {"…": "...", "±": "+-", "Σ": "sum", "σ": "sigmoid", "φ": "phi", "←": "<-", "→": "->"}
-PLAIN |= {"β": "beta", "γ": "gamma", "ε": "epsilon", "√": "sqrt", "\u0302": "^"}
+PLAIN |= {"½": "1/2", "≈": "~", "β": "beta", "γ": "gamma", "ε": "epsilon", "√": "sqrt", "\u0302": "^"}
 PLAIN_HEAD = Box(str(SIMPLE_HEAD).replace("─", "-"), ascii=True)
 
 

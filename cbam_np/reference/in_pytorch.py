@@ -3,6 +3,8 @@
 The names are those of the operations; `reference.operations` pairs them. Needs the extra "torch".
 """
 
+from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
