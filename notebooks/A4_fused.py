@@ -173,7 +173,7 @@ Both loops have the channel outside and the pixels inside, so put the two lines 
 """
 
 
-# %%
+# %% tags=["varies"]
 @numba.njit(fastmath=SUMS)
 def together(f, d_f2, m_c, m_s):
     C, P = f.shape
@@ -201,11 +201,10 @@ seconds = interleaved([for_all(separate), for_all(together)], rounds=15)
 ratios = seconds[0] / seconds[1]
 print(f"two passes {1e3 * np.median(seconds[0]):.1f} ms, one pass {1e3 * np.median(seconds[1]):.1f} ms")
 print(f"one pass is {np.median(ratios):.2f} times as fast")
-assert np.median(ratios) > 1
 
 # %% [markdown]
 r"""
-Same numbers, half the reading. On a quiet machine the gain stays below 2: one sample fits into the cache (缓存) of many processors, and the second loop
+Same numbers, half the reading. How much faster that is depends on the machine, and on what else it does. On a quiet one the gain stays below 2: one sample fits into the cache (缓存) of many processors, and the second loop
 finds it there. That is the other trick of the compiled block: all passes over one sample follow each other, so most of them don't go to memory at all.
 
 ## All of it
@@ -213,7 +212,7 @@ finds it there. That is the other trick of the compiled block: all passes over o
 The whole block, forward and backward, in turns: the readable form, the compiled loops, and a copy of $F$, which is two passes.
 """
 
-# %%
+# %% tags=["varies"]
 out = np.empty_like(f)
 
 
@@ -234,7 +233,6 @@ print(
 print(
     f"compiled: {np.median(readable / compiled):.1f} times as fast, and worth {np.median(2 * compiled / copy):.0f} passes"
 )
-assert np.median(readable / compiled) > 1.5
 
 # %% [markdown]
 r"""
