@@ -95,6 +95,7 @@ $(VENV)/for-testing: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/for-jax: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[test,jax]"
+	$(PIP) --no-deps timm
 	@touch $@ $(VENV)/for-testing $(VENV)/for-learning
 
 $(VENV)/for-docs: $(VENV)/created pyproject.toml constraints.txt
@@ -103,4 +104,5 @@ $(VENV)/for-docs: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/for-docs-check: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e ".[docs-check]"
+	$(PIP) --no-deps timm
 	@touch $@ $(VENV)/for-docs $(VENV)/for-testing $(VENV)/for-learning

@@ -23,7 +23,11 @@ class Moving:
     """A GIF that notebooks and the site show in motion."""
 
     def __init__(self, gif: bytes, alt: str) -> None:
+        self.alt = alt
         self.html = f'<img alt="{alt}" src="data:image/gif;base64,{b64encode(gif).decode()}">'
+
+    def __repr__(self) -> str:
+        return self.alt
 
     def _repr_html_(self) -> str:
         return self.html
