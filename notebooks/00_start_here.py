@@ -90,8 +90,8 @@ you watch *its* maps learn.
 | 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | 30 min | a judgement |
 | 12 | [CBAM in PyTorch](12_cbam_in_pytorch.ipynb) · 用 PyTorch 实现 CBAM | 40 min | your backward inside PyTorch |
 
-Three appendices: [from NumPy to CuPy](A1_numpy_to_cupy.ipynb), [path statistics](A2_paths.ipynb), and
-[the document's misprints](A3_misprints.ipynb).
+Four appendices: [from NumPy to CuPy](A1_numpy_to_cupy.ipynb), [path statistics](A2_paths.ipynb),
+[the document's misprints](A3_misprints.ipynb), and [why the derivation pays](A4_fused.ipynb).
 
 **The document.** The course follows a short Chinese tutorial on CBAM, called *the document*. It has eleven formulas and
 not a word on gradients. Each formula is shown as it must be read; the document's own form is folded away beside it.
