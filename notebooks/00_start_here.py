@@ -57,7 +57,7 @@ assert learned["accuracy"][after] > 0.9
 # %% [markdown]
 r"""
 On the digit the gates are nearly open, elsewhere they average a little more than one half. A word of caution: this is
-one network, and one run. In another run, with a higher learning rate, the gates ended up open almost everywhere, and the
+one network, and one run, the clearest of several that we tried. In another run, with a higher learning rate, the gates ended up open almost everywhere, and the
 network read nearly as well.
 Whether attention *helps* is a different question, and chapter 11 has what was measured.
 
