@@ -65,17 +65,17 @@ def limited_threads(threads: int) -> Iterator[None]:
 
     lacking = [package for package in ("torch", "numba", "jax") if not importable(package)]
     before: list[Any] = []
-    if "torch" not in lacking:
-        import torch
-
-        before.append(partial(torch.set_num_threads, torch.get_num_threads()))
-        torch.set_num_threads(threads)
     if "numba" not in lacking:
         import numba
 
         before.append(partial(numba.set_num_threads, numba.get_num_threads()))
         config: Any = numba.config
         numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+    if "torch" not in lacking:  # after Numba: both may share one OpenMP, and the last word counts
+        import torch
+
+        before.append(partial(torch.set_num_threads, torch.get_num_threads()))
+        torch.set_num_threads(threads)
     if "jax" not in lacking:
         import jax.extend
 
