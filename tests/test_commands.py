@@ -867,6 +867,23 @@ def test_without_pytorch_and_jax_our_own_sides_are_timed(small_bench: None, monk
     assert run_bench(screen())
 
 
+@pytest.mark.parametrize(
+    "got, expected, error",
+    [
+        ([2.0, -3.0], [2.0, -4.0], 0.25),
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([0.0, 1e-30], [0.0, 0.0], np.inf),
+        ([0.0, np.nan], [0.0, 1.0], np.inf),
+        ([0.0, np.nan], [0.0, 0.0], np.inf),
+    ],
+)
+def test_an_error_is_a_fraction_and_where_all_is_zero_nothing_else_will_do(
+    got: list[float], expected: list[float], error: float
+) -> None:
+    right = np.ones(2)
+    assert timing.largest_error([right, np.array(got)], [right, np.array(expected)]) == error
+
+
 @pytest.mark.jax
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_side_in_jax_computes_the_block(dtype: str) -> None:

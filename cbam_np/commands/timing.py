@@ -124,8 +124,15 @@ def in_float64(block: CBAM, f: np.ndarray, d_out: np.ndarray) -> list[np.ndarray
 
 def largest_error(got: list[np.ndarray], expected: list[np.ndarray]) -> float:
     """Over all arrays, |got - expected| as a fraction of the array's largest entry; NaN counts as infinitely wrong."""
-    errors = [float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(got, expected, strict=True)]
-    return max(np.inf if np.isnan(error) else error for error in errors)
+    return max(error_of(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def error_of(got: np.ndarray, expected: np.ndarray) -> float:
+    """One array's share of `largest_error`. Where all is 0, as the gradients of a dead hidden unit, 0 has to be got."""
+    error, largest = float(np.abs(got - expected).max()), float(np.abs(expected).max())
+    if np.isnan(error) or (largest == 0 < error):
+        return np.inf
+    return error / largest if largest else 0.0
 
 
 # what the timings say
