@@ -868,7 +868,7 @@ def test_without_pytorch_and_jax_our_own_sides_are_timed(small_bench: None, monk
 
 
 @pytest.mark.parametrize(
-    "got, expected, error",
+    ("got", "expected", "error"),
     [
         ([2.0, -3.0], [2.0, -4.0], 0.25),
         ([0.0, 0.0], [0.0, 0.0], 0.0),
