@@ -161,6 +161,7 @@ def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
 
 def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     from cbam_np.checking.mutants import MUTANTS
+    from cbam_np.commands.check import limits
     from cbam_np.reference.operations import OPERATIONS
 
     shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))
@@ -168,6 +169,7 @@ def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown["mutants"]] == [
         (m.file, m.name) for m in MUTANTS
     ]
+    assert shown["tolerances"] == limits()
 
 
 def test_the_changelog_says_where_modules_are_now() -> None:

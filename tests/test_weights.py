@@ -1,4 +1,4 @@
-"""Trained weights from elsewhere: proved against the modules themselves, and read without trust."""
+"""Trained weights from elsewhere: checked against the modules themselves, and read without trust."""
 
 import io
 import json

@@ -109,6 +109,7 @@ def load(mutant: Mutant, module: str = "cbam_np") -> Any:
 
 # the checks
 
+SHAPE = 3, 5, 4, 6  # all different, so that swapped axes show; none is 2, so that a half isn't one over a size
 TIED = np.random.default_rng(0).integers(1, 4, (2, 3, 4, 5)) / 2.0  # three values: nearly every maximum is tied
 UNTIED = np.random.default_rng(0).permutation(30).reshape(2, 3, 1, 5) / 10
 ONE_TIE = np.array([[[[3.0, 1.0], [0.5, 3.0]], [[3.0, 1.5], [2.0, 2.5]]]])  # of two pixels, and of two channels
@@ -118,7 +119,7 @@ def _row(row: Operation) -> Callable[[Any], tuple[Any, ...]]:
     """The operation of a row and sample inputs; in `F` no two entries are so close that a difference steps over one."""
 
     def of(package: Any) -> tuple[Any, ...]:
-        first, *others = row.sample((3, 4, 3, 5), seed=1).values()
+        first, *others = row.sample(SHAPE, seed=1).values()
         rank = np.argsort(np.argsort(first, axis=None)).reshape(first.shape)
         return row.op(package), 4 * (rank + 0.5) / first.size - 2, *others
 
