@@ -246,7 +246,7 @@ MUTANTS = {
         "d_z_s[i][j] * max_s[row][column]",
         "d_z_s[i][j] * avg_s[row][column]",
     ),
-    "the kernel is flipped on the way back": ("d_z_s[i][j] * kernel[1][u][v]", "d_z_s[i][j] * kernel[1][v][u]"),
+    "the kernel is flipped in the backward pass": ("d_z_s[i][j] * kernel[1][u][v]", "d_z_s[i][j] * kernel[1][v][u]"),
     "no share of the average": ("d_avg_s[i][j] / C", "d_avg_s[i][j]"),
     "the maximum is shared by all": ("d_f1.max_s[winner_s[i][j]]", "d_f1.max_s[0]"),
     "a path to F′ is forgotten": (" + d_f1.max_s[c][i][j]) * f[c]", ") * f[c]"),

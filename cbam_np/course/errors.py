@@ -65,7 +65,7 @@ def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
 
 
 def _assigned(line: str) -> list[ast.expr]:
-    """What stands on the right of `line`, if it is an assignment."""
+    """What is on the right of `line`, if it is an assignment."""
     try:
         statement = ast.parse(line).body[0]
     except (SyntaxError, IndexError):
@@ -185,7 +185,7 @@ def _explained(
             "Is this what you think it is? Print its type just before this line.",
         )
     if "unpack" in message:
-        return facts, ("Count: how many things come back here, and how many names stand on the left?",)
+        return facts, ("Count: how many things come back here, and how many names are on the left?",)
     handed = next((t for t, v in values.items() if isinstance(v, (tuple, list))), "")
     if "missing" in message and "positional argument" in message and handed:
         return facts, (

@@ -170,7 +170,7 @@ HINTS = (  # a question for each kind of fact, by how it begins or what is in it
     ("your {} is the expected one with its axes", "Which index counts rows, and which columns?"),
     ("summed over", "Where is one entry used many times? The gradients of many uses are added."),
     ("averaged over", "Which axes are left in the shape that the stub gives?"),
-    ("mirrored along", "In which direction does each index run, on the way forward and on the way back?"),
+    ("mirrored along", "In which direction does each index run, in forward and in backward?"),
     ("times the expected", "Where does this factor come from, or where did it get lost?"),
     ("same for every d_out", "Where does d_out enter? The chain rule multiplies the slope with it."),
     ("zero everywhere", "Is the result ever written to? Is what you move, or what you add, what is used in the end?"),

@@ -1,4 +1,4 @@
-"""The one table of operations: the formula each stands for, sample inputs, and its counterpart in PyTorch.
+"""The one table of operations: the formula each computes, sample inputs, and its counterpart in PyTorch.
 
 Everything that needs all operations reads it: `cbam-np check`, the tests, every array library, the run on a GPU, the
 planted mistakes, the site. A new operation is one more row.

@@ -39,7 +39,7 @@ def python(text: str) -> str:
 
 @cache
 def parts_of_the_loops() -> tuple[dict[int, Lines], dict[int, Lines]]:
-    """The lines of `cbam_loops`, forward and backward, by the numbers in the comments that they stand under."""
+    """The lines of `cbam_loops`, forward and backward, by the numbers in the comments that they are under."""
     forward, _, backward = inspect.getsource(loops.cbam_loops).partition("    def backward(")
     return by_number(forward), by_number(backward)
 

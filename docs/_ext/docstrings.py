@@ -1,6 +1,6 @@
 """The docstrings of the package, which are written to be read in the code, as reStructuredText for autodoc.
 
-An indented paragraph is a formula or code and stays as it stands. `a name` is code, and a link if it is a public
+An indented paragraph is a formula or code and stays as it is. `a name` is code, and a link if it is a public
 function. LaTeX with braces is code. Everything else is plain text, whatever its stars and bars would mean elsewhere.
 """
 

@@ -21,7 +21,7 @@ CLASSICS = (
     "sigmoid: derivative of tanh",
     "mlp, biases: d_w2 transposed",
     "mlp, biases: d_w1 averaged over the batch",
-    "mlp, biases: w2 transposed on the way back",
+    "mlp, biases: w2 transposed in the backward pass",
     "shared_mlp, biases: weights from the average only",
     "shared_mlp, biases: bias b2 counted once",
     "conv2d 3×3, bias: kernel not flipped",
