@@ -42,6 +42,23 @@ def deviations(modules: Sequence[dict[str, Any]]) -> Counter[str]:
     return Counter(name for module in modules for name in {deviation["name"] for deviation in module["found"]})
 
 
+def told_of_the_wild(names: str) -> str:
+    """How many modules differ from the paper in one of these: "concat order" -> "15 of the 46 modules"; "all" -> "46".
+
+    Several names have "or" between them. Raises ValueError for one that no module has.
+    """
+    modules = in_the_wild()
+    if names == "all":
+        return str(len(modules))
+    wanted, counts = set(names.split(" or ")), deviations(modules)
+    if not wanted <= counts.keys():
+        raise ValueError(
+            f"names: expected what some module differs in, got {', '.join(sorted(wanted - counts.keys()))}"
+        )
+    count = sum(bool(wanted & {deviation["name"] for deviation in module["found"]}) for module in modules)
+    return f"{count} of the {len(modules)} modules"
+
+
 def chosen(study: str, **wanted: Any) -> list[dict[str, Any]]:
     """Those results whose run has these options, by seed; trainings of 10 epochs on digits, unless something else is
     wanted.
