@@ -209,8 +209,8 @@ class Case:
         return {line_of(old): old for old in self.changed}
 
 
-# What others' modules differ from the paper in: how many do, and one that does. A test counts again, in the results that
-# the page "CBAM in the wild" shows.
+# What others' modules differ from the paper in: how many do, and one that does. A test counts again, in the results
+# that the page "CBAM in the wild" shows.
 AUDITED, COMPARED = 46, 39  # modules; those whose gradients could be compared
 IN_THE_WILD = {
     "concat order": (15, "the code that the paper's authors released, and what follows it"),
