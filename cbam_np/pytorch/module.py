@@ -116,8 +116,8 @@ class CBAM(nn.Module):
 def halves(params: Params, ties: Ties) -> tuple[ChannelAttention, SpatialAttention]:
     """The two halves of the module with copies of these arrays."""
     of: dict[str, Any] = {key: asarray(value, "torch").detach().clone() for key, value in params.items()}
-    weights = (of.get(f"channel.{name}") for name in ("w1", "w2", "b1", "b2"))
-    return ChannelAttention(*weights, ties=ties), SpatialAttention(of["spatial.kernel"], of.get("spatial.bias"), ties)
+    channel = ChannelAttention(of["channel.w1"], of["channel.w2"], of.get("channel.b1"), of.get("channel.b2"), ties)
+    return channel, SpatialAttention(of["spatial.kernel"], of.get("spatial.bias"), ties)
 
 
 def from_arrays(block: ArrayCBAM, gradient: Gradient = "autograd") -> CBAM:
