@@ -69,6 +69,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
 	$(BIN)/python docs/measure.py training
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py inside
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py weights
 

@@ -208,17 +208,17 @@ def test_three_are_named_too() -> None:
 # Four at once, each named; or, where the halves can't be told apart, the audit says that it is not sure.
 FOURS = [
     ("no max", "max first", "residual", "SiLU"),
-    ("no ReLU", "sigmoid twice, channel", "average twice", "residual in the spatial half"),
-    ("F into the spatial branch", "mean over a row too", "shifted", "M_c detached"),
     ("3×3", "sigmoid before the sum", "amax over channels", "mean over samples too"),
     ("spatial first", "average only", "no sigmoid, channel", "bias, MLP"),
     ("residual in the spatial half", "ratio ignored", "no sigmoid, channel", "no average"),  # a sample is all shut
+    ("mean over a row too", "mean over samples too", "M_s detached", "max first"),  # told apart by the second draw only
 ]
 
 
 def fours(count: int) -> list[tuple[str, ...]]:
     """Combinations of four that can be planted together, drawn by chance, always the same."""
-    chance, found = random.Random(0), []
+    chance = random.Random(0)
+    found: list[tuple[str, ...]] = []
     while len(found) < count:
         drawn = tuple(chance.sample(list(PLANTED), 4))
         if all(can_meet(*pair) for pair in combinations(drawn, 2)):
@@ -234,20 +234,24 @@ def test_four_planted_deviations_are_all_named(four: tuple[str, ...]) -> None:
 
 @pytest.mark.pairs
 def test_of_four_planted_deviations_all_are_named_or_the_audit_is_not_sure() -> None:
-    said = {four: wrong_about(four) for four in fours(60)}
+    slow = [
+        ("no ReLU", "sigmoid twice, channel", "average twice", "residual in the spatial half"),
+        ("F into the spatial branch", "mean over a row too", "shifted", "M_c detached"),
+    ]
+    said = {four: wrong_about(four) for four in fours(60) + slow}
     assert [four for four, wrong in said.items() if wrong and "not sure" not in wrong] == []
-    assert sum(not wrong for wrong in said.values()) >= 50
+    assert sum(not wrong for wrong in said.values()) >= 55
 
 
 def test_what_is_no_product_of_gates_is_not_looked_for_in_halves() -> None:
     f = torch.randn((2, 3, 4, 5), dtype=torch.float64)
     column, row = torch.randn((2, 3, 1, 1), dtype=f.dtype), torch.randn((2, 1, 4, 5), dtype=f.dtype)
-    (a, b), *more = halves.columns_and_rows(column * row, 1e-9)
-    assert more == []
-    for got, expected in ((a, column), (b, row)):  # up to a factor for each sample
+    factors = halves.column_and_row(column * row, 1e-9)
+    assert factors is not None
+    for got, expected in zip(factors, (column, row), strict=True):  # up to a factor for each sample
         factor = (got / expected).flatten(1)
         torch.testing.assert_close(factor, factor[:, :1].expand_as(factor), rtol=1e-12, atol=0)
-    assert list(halves.columns_and_rows(column + row, 1e-9)) == []
+    assert halves.column_and_row(column + row, 1e-9) is None
 
 
 @pytest.mark.parametrize("name", KNOWN)

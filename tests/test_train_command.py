@@ -419,7 +419,7 @@ if world.rank == 0:
 )
 def test_processes_on_one_machine_share_its_cores(processes: str, given: dict[str, str], expected: Any) -> None:
     plain = {k: x for k, x in ENVIRONMENT.items() if k not in (*mpi.OF_PRODUCTS, "NUMBA_NUM_THREADS")}
-    arguments = [MPIEXEC, "-n", processes, sys.executable, "-c", THREADS]
+    arguments = [str(MPIEXEC), "-n", processes, sys.executable, "-c", THREADS]
     said = subprocess.run(arguments, env=plain | given, capture_output=True, text=True, timeout=120, check=True).stdout
     cores, each, *threads = map(int, said.split())
     assert each == max(1, cores // int(processes))

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_np.pytorch.halves import by_halves
+from cbam_np.pytorch.halves import Case, by_halves
 from cbam_np.pytorch.variants import (
     CHOICES,
     GRADIENT_ONLY,
@@ -606,10 +606,9 @@ def search_by_halves(
     subjects: list[Subject], allowed: dict[str, list[Any]], start: dict[str, Any]
 ) -> dict[str, Any] | None:
     """The fewest switches, where the output is F times two gates, see `halves`."""
-    s = subjects[0]
-    return by_halves(
-        s.f, s.out, s.parts, allowed, start, 10 * s.tolerance, lambda found: fits(subjects, found), SECONDS
-    )
+    cases = [Case(subject.f, subject.out, subject.parts) for subject in subjects]
+    tolerance = 10 * subjects[0].tolerance
+    return by_halves(cases, allowed, start, tolerance, lambda found: fits(subjects, found), SECONDS)
 
 
 def fits(subjects: list[Subject], switches: Switches) -> bool:

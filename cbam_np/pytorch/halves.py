@@ -13,6 +13,7 @@ up, or a ReLU after the block.
 from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from time import monotonic
 from typing import Any
@@ -36,10 +37,17 @@ HALVES = {
 OTHER = {"channel first": "spatial first", "spatial first": "channel first"}
 
 
+@dataclass(frozen=True)
+class Case:
+    """A module with some parameters: features (N, C, H, W), the output for them, and the layers."""
+
+    f: Tensor
+    out: Tensor
+    parts: Parts
+
+
 def by_halves(
-    f: Tensor,
-    out: Tensor,
-    parts: Parts,
+    cases: list[Case],
     allowed: Mapping[str, list[Any]],
     start: Switches,
     tolerance: float,
@@ -48,15 +56,16 @@ def by_halves(
 ) -> dict[str, Any] | None:
     """The fewest switches that `fits` accepts, of those that differ from `start` in at most three places a half.
 
-    None if there are none, or none was found in that many seconds.
+    None if there are none, or none was found in that many seconds. Each half has to agree in all cases.
     """
     end = monotonic() + seconds
-    places = [
-        Place(f, parts, allowed, dict(start) | {"output": output, "order": order}, column, row, tolerance)
-        for output, gates in (("F″", out / f), ("residual", (out - f) / f), ("gate", out))
-        for order in HALVES
-        for column, row in columns_and_rows(gates, tolerance)
-    ]
+    places = []
+    for output in ("F″", "residual", "gate"):
+        factors = [column_and_row(quotient(case, output), tolerance) for case in cases]
+        for order in HALVES:
+            if all(factors):
+                whole = dict(start) | {"output": output, "order": order}
+                places.append(Place(cases, allowed, whole, [pair for pair in factors if pair], tolerance))
     for total in range(2 * MOST + 4):  # three in each half, and where the output, the order and F′ differ
         for place in places:
             for switches in place.with_deviations(total, start, end):
@@ -65,24 +74,29 @@ def by_halves(
     return None
 
 
+def quotient(case: Case, output: str) -> Tensor:
+    """The product of the gates, if that is what the module does with them."""
+    if output == "gate":
+        return case.out
+    return (case.out - case.f if output == "residual" else case.out) / case.f
+
+
 class Place:
     """The output divided by F, if it is a product, with one way to take it: which half comes first, and what is added.
 
-    column, row: the two factors, (N, C, 1, 1) and (N, 1, H, W).
+    factors: for each case the column (N, C, 1, 1) and the row (N, 1, H, W).
     """
 
     def __init__(
         self,
-        f: Tensor,
-        parts: Parts,
+        cases: list[Case],
         allowed: Mapping[str, list[Any]],
         whole: dict[str, Any],
-        column: Tensor,
-        row: Tensor,
+        factors: list[tuple[Tensor, Tensor]],
         tolerance: float,
     ) -> None:
-        self.f, self.parts, self.allowed, self.whole, self.tolerance = f, parts, allowed, whole, tolerance
-        self.targets = {"channel first": column, "spatial first": row}
+        self.cases, self.allowed, self.whole, self.tolerance = cases, allowed, whole, tolerance
+        self.targets = {half: [pair[i] for pair in factors] for i, half in enumerate(HALVES)}
         self.first, self.second = whole["order"], OTHER[whole["order"]]
         self.found: list[list[dict[str, Any]]] = []  # of the first half, with no deviation, with one, ...
         self.gates: list[Tensor] = []
@@ -96,29 +110,34 @@ class Place:
                 for first in self.first_halves(many) if monotonic() < end else ():
                     if monotonic() > end:
                         return
-                    x = self.f if spatial_input == "F" else gate_of(self.first, self.f, self.parts, first) * self.f
-                    yield from self.matching(first | {"spatial input": spatial_input}, self.second, x, rest - many)
+                    xs = [
+                        case.f if spatial_input == "F" else gate_of(self.first, case.f, case.parts, first) * case.f
+                        for case in self.cases
+                    ]
+                    yield from self.matching(first | {"spatial input": spatial_input}, self.second, xs, rest - many)
 
     def first_halves(self, many: int) -> list[dict[str, Any]]:
-        """Those with `many` deviations in the first half, each of another gate than any with fewer."""
+        """Those with `many` deviations in the first half, each of other gates than any with fewer."""
+        xs = [case.f for case in self.cases]
         while len(self.found) <= many:
             new = []
-            for switches in self.matching(self.whole, self.first, self.f, len(self.found)):
-                gate = gate_of(self.first, self.f, self.parts, switches)
-                if not any(distance(gate, known) < self.tolerance for known in self.gates):
-                    self.gates.append(gate)
+            for switches in self.matching(self.whole, self.first, xs, len(self.found)):
+                gates = torch.cat([gate_of(self.first, case.f, case.parts, switches) for case in self.cases])
+                if not any(distance(gates, known) < self.tolerance for known in self.gates):
+                    self.gates.append(gates)
                     new.append(switches)
             self.found.append(new)
         return self.found[many]
 
-    def matching(self, start: dict[str, Any], half: str, x: Tensor, many: int) -> Iterator[dict[str, Any]]:
-        """The switches with `many` changes in a half that make its gate of x the target, up to a factor a sample."""
+    def matching(self, start: dict[str, Any], half: str, xs: list[Tensor], many: int) -> Iterator[dict[str, Any]]:
+        """The switches with `many` changes in a half that make its gates of xs the targets, up to a factor a sample."""
         values = [(switch, value) for switch in HALVES[half] for value in self.allowed[switch]]
         values = [(switch, value) for switch, value in values if value not in (start[switch], "sum of both")]
         for chosen in combinations([pair for pair in values if many < MOST or is_likely(*pair)], many):
             switches = start | dict(chosen)
-            if len(dict(chosen)) == many and is_parallel(
-                half, x, self.parts, switches, self.targets[half], self.tolerance
+            if len(dict(chosen)) == many and all(
+                is_parallel(half, x, case.parts, switches, target, self.tolerance)
+                for x, case, target in zip(xs, self.cases, self.targets[half], strict=True)
             ):
                 yield switches
 
@@ -152,16 +171,20 @@ def gate_of(half: str, x: Tensor, parts: Parts, switches: Switches) -> Tensor:
         return gated(m_s_of(x, parts.conv, switches), torch.ones_like(x[:, :1]), switches["spatial gated"])
 
 
-def columns_and_rows(gates: Tensor, tolerance: float) -> Iterator[tuple[Tensor, Tensor]]:
-    """The factors of a product, through the largest entry of each sample: (N, C, 1, 1) and (N, 1, H, W); or nothing."""
+def column_and_row(gates: Tensor, tolerance: float) -> tuple[Tensor, Tensor] | None:
+    """The factors of a product, through the largest entry of each sample: (N, C, 1, 1) and (N, 1, H, W).
+
+    Each is known up to a number for each sample. None if it is no product.
+    """
     N, C, H, W = gates.shape
     flat = gates.flatten(2)
     place = flat.flatten(1).abs().argmax(dim=1)
     column = flat.gather(2, (place % (H * W)).view(N, 1, 1).expand(N, C, 1))
     row = flat.gather(1, (place // (H * W)).view(N, 1, 1).expand(N, 1, H * W))
     largest = flat.flatten(1).gather(1, place[:, None])[..., None]
-    if distance(column * row, flat * largest) < tolerance:
-        yield column[..., None], row.view(N, 1, H, W)
+    if distance(column * row, flat * largest) > tolerance:
+        return None
+    return column[..., None], row.view(N, 1, H, W)
 
 
 def distance(got: Tensor, expected: Tensor) -> float:
