@@ -37,6 +37,7 @@ extensions = [
     "finding",
     "formula_numbers",
     "generated",
+    "in_the_wild",
     "katex",
     "machines",
     "notfound.extension",

@@ -16,6 +16,7 @@ from docutils import nodes
 from gallery import gallery
 from sphinx.util.docutils import SphinxDirective
 
+from cbam_np.commands import inside as inside_net
 from cbam_np.commands.cli import parser
 from cbam_np.commands.timing import PASSES, milliseconds, spread
 from cbam_np.nets.studies import store
@@ -298,6 +299,18 @@ def training_speed() -> str:
     )
 
 
+def inside() -> str:
+    """The block inside a PyTorch network, with each gradient."""
+    found = measured("inside")
+    widths = ", ".join(map(str, found["widths"]))
+    return (
+        f"{machine(found)} In the minute before, {found['machine']['load']} programs on average wanted the processor. "
+        f"Batches of {found['batch']} images of {found['size']}×{found['size']}, stages of {widths} channels, float32, "
+        f"one thread. Medians over {found['rounds']} rounds; in parentheses the quartiles. "
+        f"{inside_net.in_words(found)}\n\n{table(list(inside_net.HEAD), inside_net.rows(found), 'lrrrr')}"
+    )
+
+
 def scaling() -> str:
     """A step of training by one process and by two."""
     found = measured("scaling")
@@ -466,6 +479,7 @@ PARTS = {
             speed,
             fused,
             training_speed,
+            inside,
             scaling,
             gpu,
         ),
