@@ -12,6 +12,7 @@ import importlib.resources
 import inspect
 import json
 import re
+import tomllib
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,14 @@ def test_every_picture_of_a_page_has_a_text_in_its_place() -> None:
 def test_the_picture_on_the_home_page_is_small() -> None:
     for colours in ("light", "dark"):
         assert (ROOT / "docs" / "images" / f"tour_{colours}.png").stat().st_size <= 150_000
+
+
+def test_the_page_on_installing_has_every_extra() -> None:
+    extras = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    cells = re.findall(
+        r"^\| (`.*?`) \|", text_of(ROOT / "docs" / "install.md").split("| extra |")[1], flags=re.MULTILINE
+    )
+    assert sorted(re.findall(r"`([\w-]+)`", " ".join(cells))) == sorted(extras)
 
 
 def test_the_commands_that_a_page_names_exist() -> None:

@@ -371,7 +371,12 @@ MUTANTS = [
         ("mlp, biases", "d_w2 from z, before the ReLU", "d_out.T @ h", "d_out.T @ z"),
         ("mlp, biases", "d_w1 transposed", "d_z.T @ x", "x.T @ d_z"),
         ("mlp, biases", "d_w1 averaged over the batch", "d_z.T @ x", "d_z.T @ x / x.shape[0]"),
-        ("mlp, biases", "w2 transposed in the backward pass", "relu_backward(d_out @ w2)", "relu_backward(d_out @ w2.T)"),
+        (
+            "mlp, biases",
+            "w2 transposed in the backward pass",
+            "relu_backward(d_out @ w2)",
+            "relu_backward(d_out @ w2.T)",
+        ),
         ("mlp, biases", "w1 transposed in the backward pass", "d_z @ w1", "d_z @ w1.T"),
         ("mlp, biases", "ReLU forgotten in the backward pass", "relu_backward(d_out @ w2)", "d_out @ w2"),
         (

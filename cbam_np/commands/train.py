@@ -102,7 +102,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=RESULTS / "train", help="the folder for the files (default %(default)s)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the training in that folder, with its settings")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the training in that folder, with its settings"
+    )
     parser.add_argument(
         "--save-every", type=positive, default=50, help="steps from checkpoint to checkpoint (default %(default)s)"
     )

@@ -13,6 +13,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from docutils import nodes
+from for_teachers import course_json, sessions
 from gallery import gallery
 from sphinx.util.docutils import SphinxDirective
 
@@ -484,6 +485,7 @@ PARTS = {
             gpu,
         ),
         *(study_in_short, study_light, study_features, study_everywhere, study_bugs),
+        *(sessions, course_json),
         *(inspect_output, audit_output, layouts, wild_summary, wild_modules),
     )
 }
