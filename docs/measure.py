@@ -134,13 +134,13 @@ def weights() -> dict[str, Any]:
     for name in ("light", "dark"):
         output = ROOT / "docs" / "images" / f"inspect_{name}.png"
         text = printed(*inspect, "--output", str(output), *(["--dark"] if name == "dark" else []))
-    audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1)
+    audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1, columns=80)
     return {"inspect": text.rpartition("The picture:")[0], "audit": audit, "layouts": [asdict(row) for row in LAYOUTS]}
 
 
-def printed(*arguments: str, allowed: int = 0) -> str:
-    """What a command of this package prints, 100 columns wide."""
-    environment = os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def printed(*arguments: str, allowed: int = 0, columns: int = 100) -> str:
+    """What a command of this package prints, so many columns wide."""
+    environment = os.environ | {"COLUMNS": str(columns), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "cbam_np", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != allowed:

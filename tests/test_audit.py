@@ -1,6 +1,7 @@
 """The audit of other people's CBAM: every deviation that is planted is named, alone and in pairs, and no other."""
 
 import random
+import re
 from itertools import combinations
 from typing import Any
 
@@ -347,7 +348,38 @@ def test_where_it_is_not_sure_it_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     report = pytorch.audit(Own(), C)
     assert not report.ok
     assert report.deviations == []
-    assert "It multiplies F by one gate a channel and one gate a pixel, as CBAM does" in report.unsure[0]
+    assert "No combination of up to 3 known deviations, nor of 3 in each half, explains its output" in report.unsure[0]
+    assert "It multiplies F by one gate per channel and one gate per pixel, as CBAM does" in report.unsure[0]
+    assert report.unsure[0].endswith("M_c is the first that can't be explained")
+
+
+class OwnInSpace(Own):
+    """The same, with the channel half of CBAM, but one path for the average twice: the second half is unheard of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.inner.mlp(x.mean((2, 3))) + self.inner.mlp(x.mean((2, 3)))
+        x1 = torch.sigmoid(z)[:, :, None, None] * x
+        return torch.sigmoid(1.3 * self.inner.conv(torch.cat([x1.mean(1, True), x1.amax(1, True)], 1))) * x1
+
+
+def test_it_says_which_gate_is_the_first_to_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "SECONDS", 0.0)
+    report = pytorch.audit(OwnInSpace(), C)
+    assert not report.ok
+    assert report.unsure[0].endswith("so M_s is the first that can't")
+
+
+def test_mistakes_and_known_variations_are_counted_apart() -> None:
+    report = pytorch.audit(Planted(C, 4, ("no ReLU", "max first")), C)
+    assert [deviation.name for deviation in report.mistakes] == ["ReLU missing"]
+    assert [deviation.name for deviation in report.variations] == ["concat order"]
+    verdict, *lines = str(report).splitlines()
+    assert verdict == "A CBAM with 1 mistake and 1 known variation."
+    assert lines[0] == "  mistakes:"
+    assert re.match(r"    ReLU missing: fixing it changes the output by \d", lines[1])
+    assert lines[2] == "  known variations (of released code):"
+    assert re.match(r"    concat order: undoing it changes the output by \d", lines[3])
+    assert str(pytorch.audit(Planted(C, 4, ("no ReLU",)), C)).startswith("A CBAM with 1 mistake.\n")
 
 
 @pytest.mark.parametrize(

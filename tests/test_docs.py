@@ -12,10 +12,10 @@ import importlib.resources
 import inspect
 import json
 import re
-import tomllib
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

@@ -220,7 +220,12 @@ class Mine(SE):
 @pytest.mark.parametrize(
     ("target", "arguments", "status", "said"),
     [
-        ("mine.py:Mine", [], 0, "This is CBAM, in a form that is known. deviation evidence"),
+        (
+            "mine.py:Mine",
+            [],
+            0,
+            "known variations: of released code bias in the MLP it has b1",
+        ),
         (
             "mine:Mine",
             ["--call", "c=channels, r=2", "--reduction", "2"],
@@ -287,7 +292,12 @@ def test_the_pages_show_what_the_commands_say_today() -> None:
     shown = json.loads((ROOT / "docs" / "_generated" / "weights.json").read_text(encoding="utf-8"))
     assert shown["layouts"] == [asdict(row) for row in LAYOUTS]
     report = pytorch.audit(audit.class_of(str(ROOT / "docs" / "examples" / "mine.py") + ":MyCBAM"), 64)
-    assert [line.split("  ")[0] for line in shown["audit"].splitlines()[3:-1] if line[0] != " "] == report.deviations
+    rows = [line.split("  ")[0] for line in shown["audit"].splitlines()[3:-1]]
+    named = [deviation.name for deviation in (*report.mistakes, *report.variations)]
+    assert [name for name in rows if name in named] == named
+    verdict = str(report).splitlines()[0]
+    assert shown["audit"].splitlines()[0].endswith(verdict)
+    assert max(map(len, shown["audit"].splitlines())) <= 80
 
 
 def test_the_modules_in_the_wild_are_those_of_the_list_and_each_is_accounted_for() -> None:

@@ -46,14 +46,17 @@ def run(
     console.print(f"{escape(target)}: [bold {colour}]{escape(verdict)}", highlight=False, soft_wrap=True)
     if report.found:
         table = terminal.new_table(console)
-        table.add_column("deviation")
+        table.add_column("deviation", min_width=max(len(deviation.name) for deviation in report.found))
         table.add_column("evidence")
-        for deviation in report.found:
-            table.add_row(escape(deviation.name), escape(deviation.evidence))
+        for name, found in report.groups.items():
+            what, _, whose = name.partition(" (")
+            table.add_row(f"[bold]{what}:", whose.rstrip(")"))
+            for deviation in found:
+                table.add_row(escape(deviation.name), escape(deviation.evidence))
         terminal.show(console, table)
     for sentence in [*(f"Not sure: {line}." for line in report.unsure), report.checked]:
         if sentence:
-            console.print(escape(sentence), highlight=False, soft_wrap=True)
+            console.print(escape(sentence), highlight=False)
     return report.ok
 
 

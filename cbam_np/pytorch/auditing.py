@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_np.pytorch.halves import Case, by_halves
+from cbam_np.pytorch.halves import MOST, Case, by_halves, channel_gates_explained
 from cbam_np.pytorch.variants import (
     CHOICES,
     GRADIENT_ONLY,
@@ -98,13 +98,32 @@ class Audit:
         return [deviation.name for deviation in self.found]
 
     @property
+    def mistakes(self) -> tuple[Deviation, ...]:
+        """What no known release does."""
+        return tuple(deviation for deviation in self.found if deviation.name not in KNOWN)
+
+    @property
+    def variations(self) -> tuple[Deviation, ...]:
+        """What some known release does too."""
+        return tuple(deviation for deviation in self.found if deviation.name in KNOWN)
+
+    @property
+    def groups(self) -> dict[str, tuple[Deviation, ...]]:
+        """Both, by what they are called; only those that there are. What is no CBAM has no variations of one."""
+        if self.cbam is False:
+            return {"why": self.found}
+        both = {"mistakes": self.mistakes, "known variations (of released code)": self.variations}
+        return {name: found for name, found in both.items() if found}
+
+    @property
     def ok(self) -> bool:
         """Whether it is a CBAM, by the formulas or by a known release."""
         return bool(self.cbam) and not self.unsure and all(name in KNOWN for name in self.deviations)
 
     def __str__(self) -> str:
         lines = [self._verdict()]
-        lines += [f"  {deviation.name}: {deviation.evidence}" for deviation in self.found]
+        for name, found in self.groups.items():
+            lines += [f"  {name}:", *(f"    {deviation.name}: {deviation.evidence}" for deviation in found)]
         lines += [f"  not sure: {sentence}" for sentence in self.unsure]
         return "\n".join([*lines, *([f"  {self.checked}"] if self.checked else [])])
 
@@ -117,9 +136,13 @@ class Audit:
             return "A CBAM, but not all of it could be compared with the formulas."
         if self.ok:
             return "This is CBAM" + (", in a form that is known." if self.found else ", by the formulas.")
-        return (
-            f"A CBAM that differs from the formulas in {len([d for d in self.found if d.name not in KNOWN])} place(s)."
-        )
+        counts = (count(len(self.mistakes), "mistake"), count(len(self.variations), "known variation"))
+        return f"A CBAM with {' and '.join(filter(None, counts))}."
+
+
+def count(number: int, what: str) -> str:
+    """1 mistake, 2 mistakes; empty if there is none."""
+    return f"{number} {what}{'s' * (number > 1)}" if number else ""
 
 
 class NotOneError(Exception):
@@ -470,7 +493,7 @@ def compare(subjects: list[Subject]) -> Audit:
         raise NotOneError(half_in_words(subject))
     forward = search(subjects)
     if forward is None:
-        return Audit(*unexplained(subject))
+        return Audit(*unexplained(subjects))
     try:
         switches, at_ties = like_gradients(subject, forward)
     except NoGradientError as reason:
@@ -558,7 +581,7 @@ def without_gradients(subject: Subject, switches: dict[str, Any], reason: str) -
         output = relative(block(subject.f, subject.parts, switches), subject.out)
     found = [Deviation("no backward pass", f"autograd fails: {reason}")]
     found += [
-        Deviation(name, f"without it the output is another one{detail(switch, switches[switch])}")
+        Deviation(name, f"fixing it changes the output{detail(switch, switches[switch])}")
         for switch, name in names(switches).items()
     ]
     return Audit(
@@ -724,9 +747,10 @@ def explained(subject: Subject, switches: dict[str, Any], agreement: tuple[float
             yield Deviation(name, f"its kernel is {kernel}; with this the formulas agree with it to {agreement[0]:.0e}")
             continue
         if output == 0:
-            evidence = f"the output is the same, and the gradient differs by {gradient:.1%} from that without it"
+            evidence = f"the output is right; fixing it changes the gradient by {gradient:.1%}"
         else:
-            evidence = f"without it the output differs by {output:.1%}, and a gradient by {gradient:.1%}"
+            undoing = "undoing" if name in KNOWN else "fixing"
+            evidence = f"{undoing} it changes the output by {output:.1%}, and a gradient by {gradient:.1%}"
         yield Deviation(name, evidence + detail(switch, switches[switch]), output, gradient)
 
 
@@ -767,20 +791,27 @@ def half_in_words(subject: Subject) -> str:
     return f"it has {missing} that its output depends on; its layers are {shapes(subject.layers) or 'none'}"
 
 
-def unexplained(subject: Subject) -> tuple[bool | None, tuple[Deviation, ...], tuple[str, ...]]:
+def unexplained(subjects: list[Subject]) -> tuple[bool | None, tuple[Deviation, ...], tuple[str, ...]]:
     """What can be said of a module that no switches explain."""
     tried = (
-        "it has the layers of a CBAM, and none of the deviations that the audit knows, nor three at once, explain it, "
-        "nor three in each half"
+        f"it has the layers of a CBAM. No combination of up to {MOST} known deviations, nor of {MOST} in each half, "
+        "explains its output"
     )
-    for what, rest in (("F", subject.out), ("F, plus F", subject.out - subject.f)):
-        if is_product_of_gates(rest / subject.f):
-            return (
-                True,
-                (),
-                (f"{tried}. It multiplies {what} by one gate a channel and one gate a pixel, as CBAM does",),
-            )
-    return None, (), (f"{tried}. Nor is it one gate a channel times one gate a pixel",)
+    what = subjects[0].gated_in()
+    if not what:
+        return None, (), (f"{tried}, which isn't one gate per channel times one gate per pixel",)
+    begins = f"{tried}. It multiplies {what} by one gate per channel and one gate per pixel, as CBAM does"
+    return True, (), (f"{begins}. {first_to_differ(subjects, 'residual' if 'plus' in what else 'F″')}",)
+
+
+def first_to_differ(subjects: list[Subject], output: str) -> str:
+    """Which of the two gates the known deviations don't explain, where they are taken from the output."""
+    cases = [Case(subject.f, subject.out, subject.parts) for subject in subjects]
+    allowed = candidates(subjects[0].parts)
+    start = {**RIGHT, **{switch: values[0] for switch, values in allowed.items()}}
+    if channel_gates_explained(cases, allowed, start, output, 10 * subjects[0].tolerance):
+        return "M_c can be explained (up to a factor for each sample), so M_s is the first that can't"
+    return "M_c is the first that can't be explained"
 
 
 def is_product_of_gates(ratio: Tensor) -> bool:

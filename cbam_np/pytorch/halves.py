@@ -74,6 +74,18 @@ def by_halves(
     return None
 
 
+def channel_gates_explained(
+    cases: list[Case], allowed: Mapping[str, list[Any]], start: Switches, output: str, tolerance: float
+) -> bool:
+    """Whether some switches give the gates of the channels, where these come first and the output is a product."""
+    factors = [column_and_row(quotient(case, output), tolerance) for case in cases]
+    if not all(factors):
+        return False
+    whole = dict(start) | {"output": output, "order": "channel first"}
+    place = Place(cases, allowed, whole, [pair for pair in factors if pair], tolerance)
+    return any(place.first_halves(many) for many in range(MOST + 1))
+
+
 def quotient(case: Case, output: str) -> Tensor:
     """The product of the gates, if that is what the module does with them."""
     if output == "gate":

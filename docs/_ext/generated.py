@@ -16,6 +16,7 @@ from docutils import nodes
 from for_teachers import course_json, sessions
 from gallery import gallery
 from sphinx.util.docutils import SphinxDirective
+from wild_table import wild_modules
 
 from cbam_np.commands import inside as inside_net
 from cbam_np.commands.cli import parser
@@ -227,7 +228,7 @@ def speed() -> str:
     quiet = (
         "The machine was quiet."
         if load is not None and load < 0.5
-        else f"**The machine was not quiet**: in the minute before, {load} programs on average wanted the processor."
+        else f"**The machine was not quiet**: in the minute before, the load was {load}."
     )
     return f"{machine(found)} {quiet}\n\n{timings(found)}"
 
@@ -248,7 +249,7 @@ def fused() -> str:
     size = ", ".join(map(str, found["memory"]["size"]))
     growth = [[row["side"], row["axis"], f"{row['exponent']:.2f}"] for row in found["growth"]]
     return (
-        f"{machine(found)} In the minute before, {found['machine']['load']} programs on average wanted the processor. "
+        f"{machine(found)} In the minute before, the load was {found['machine']['load']}. "
         f"Geometric means over the five sizes, medians of {found['runs']} runs of {found['rounds']} rounds.\n\n"
         f"How many times as long each peer takes as `{found['ours']}`:\n\n{faster}\n\n"
         f"Memory at its peak, beyond inputs and results, in multiples of $F$, at N, C, H=W = {size}:\n\n"
@@ -295,7 +296,7 @@ def training_speed() -> str:
     head += ["of our time: convolutions", "batch norm", "ReLU"]
     left_out = "" if quiet else " So what was measured on several cores says nothing, and is left out."
     return (
-        f"{machine(found)} In the minute before, {load} programs on average wanted the processor.{left_out} Medians "
+        f"{machine(found)} In the minute before, the load was {load}.{left_out} Medians "
         f"over {found['rounds']} rounds; in parentheses the quartiles.\n\n{table(head, rows, 'lrrrrrrr')}"
     )
 
@@ -305,7 +306,7 @@ def inside() -> str:
     found = measured("inside")
     widths = ", ".join(map(str, found["widths"]))
     return (
-        f"{machine(found)} In the minute before, {found['machine']['load']} programs on average wanted the processor. "
+        f"{machine(found)} In the minute before, the load was {found['machine']['load']}. "
         f"Batches of {found['batch']} images of {found['size']}×{found['size']}, stages of {widths} channels, float32, "
         f"one thread. Medians over {found['rounds']} rounds; in parentheses the quartiles. "
         f"{inside_net.in_words(found)}\n\n{table(list(inside_net.HEAD), inside_net.rows(found), 'lrrrr')}"
@@ -333,7 +334,7 @@ def scaling() -> str:
     ]
     load = found["machine"]["load"]
     return (
-        f"{machine(found)} In the minute before, {load} programs on average wanted the processor. Medians over "
+        f"{machine(found)} In the minute before, the load was {load}. Medians over "
         f"{found['runs']} runs of {found['rounds']} steps, of {found['batch']} pictures each.\n\n"
         f"{table(['what', 'measured'], rows, 'lr')}"
     )
@@ -422,12 +423,13 @@ def wild_summary() -> str:
     formulas = sum(m["ok"] and not m["found"] for m in compared)
     release = sum(m["ok"] and bool(m["found"]) for m in compared)
     told = sum(m["cbam"] is not False and not m["agreement"] for m in found)
+    rest = len(found) - len(compared) - told
     lines = [
         f"Of {len(found)} modules, {formulas} are the eleven formulas, to the last digits. {release} more are what the "
         "authors' release or another known one makes of them: a bias, batch norm after the convolution, [max; avg], or "
-        f"ties that are shared. {len(compared) - formulas - release} differ in something else that the audit names. Of "
-        f"{told} it can't say all, or they could not be run on these features, and {len(found) - len(compared) - told} "
-        "give back something that can't be compared with the features, such as another shape.",
+        f"ties that are shared. {len(compared) - formulas - release} differ in something else that the audit names. "
+        f"It can't fully explain or run {told}, and {rest} {'returns' if rest == 1 else 'return'} something that "
+        "can't be compared with the features, such as another shape.",
         machine(measured("wild")),
     ]
     counts = Counter(x["name"] for m in found for x in m["found"])
@@ -438,27 +440,6 @@ def wild_summary() -> str:
         shown = name.replace("not a CBAM", "not comparable")
         rows.append([shown, str(count), *(f"{median(values):.0%}" if values else "–" for values in (outputs, changes))])
     return "\n\n".join([*lines, table(["differs in", "modules", "output changes", "gradient changes"], rows, "lrrr")])
-
-
-def wild_modules() -> str:
-    """A row for each module."""
-    return table(
-        ["module", "as", "differs from the formulas in", "agreement"], list(map(wild_row, measured("wild")["modules"]))
-    )
-
-
-def wild_row(m: dict[str, Any]) -> list[str]:
-    """One module: where it is, what it differs in with the evidence, and how well what was named explains it."""
-    if "package" in m:
-        where = f"{m['package']}<br>`{m['path']}`"
-    else:
-        where = f"[{m['repository']}](https://github.com/{m['repository']}/blob/{m['commit']}/{m['path']})<br>{m['commit'][:10]}"
-    said = [f"**{x['name'].replace('not a CBAM', 'not comparable')}**: {x['evidence']}" for x in m["found"]] + [
-        f"not sure: {line}" for line in m["unsure"]
-    ]
-    cells = "<br>".join(line.replace("|", "\\|").replace("*args", "args") for line in said) or "nothing"
-    numbers = [f"{x:.0e}" if x is not None else "–" for x in m["agreement"] or []]
-    return [where, f"`{m['make']}`", cells, ", ".join(numbers) or "–"]
 
 
 # --- the directive ------------------------------------------------------------------------------------------------
