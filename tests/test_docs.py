@@ -184,6 +184,14 @@ def test_what_is_said_of_modules_in_the_wild_is_counted(monkeypatch: pytest.Monk
         assert all(measured.told_of_the_wild(name) for name in asked)
         assert asked
         assert not re.search(r"\d+ (of the )?(\d+ )?modules", text)  # none is typed
+    elsewhere = {
+        "random in training",
+        "batch norm in evaluation, always",
+        "one size only",
+        "other formulas for other sizes",
+    }
+    assert not elsewhere & set().union(*names)  # wild.md says so
+    assert not [line for module in modules for line in module["unsure"] if "training" in line]
     timm = next(found for found, m in zip(names, modules, strict=True) if m.get("package", "").startswith("timm"))
     assert any(name.startswith("ties shared") for name in timm)
     release = {"bias in the MLP", "concat order", "batch norm after the convolution"}

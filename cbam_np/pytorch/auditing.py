@@ -610,19 +610,24 @@ def search(subjects: list[Subject]) -> dict[str, Any] | None:
     start = {**RIGHT, **{switch: values[0] for switch, values in allowed.items()}}
     every = [(switch, value) for switch, values in allowed.items() for value in values[1:]]
     likely = [(switch, value) for switch, value in every if switch not in RARE or value in COMMON]
-    begun = time.monotonic()
-    for count, changes in ((0, []), (1, every), (2, likely), (0, None), (2, every), (3, likely)):
-        if changes is None:  # each half for itself: up to three in each
-            halves = search_by_halves(subjects, allowed, start)
-            if halves is not None:
-                return halves
-            continue
+
+    def fewest(count: int, changes: list[tuple[str, Any]], seconds: float = float("inf")) -> dict[str, Any] | None:
+        end = time.monotonic() + seconds
         for combination in combinations(changes, count):
             if len({switch for switch, _ in combination}) == count and fits(subjects, start | dict(combination)):
                 return start | dict(combination)
-            if count == 3 and time.monotonic() - begun > SECONDS:
-                return None
-    return None
+            if time.monotonic() > end:
+                break
+        return None
+
+    return (
+        fewest(0, [])
+        or fewest(1, every)
+        or fewest(2, likely)
+        or search_by_halves(subjects, allowed, start)
+        or fewest(2, every)
+        or fewest(3, likely, SECONDS)
+    )
 
 
 def search_by_halves(

@@ -116,6 +116,8 @@ class Place:
     def with_deviations(self, total: int, start: Switches, end: float) -> Iterator[dict[str, Any]]:
         """The switches with so many deviations in all, whose halves agree each for itself; none after `end`."""
         for spatial_input in self.allowed["spatial input"]:
+            if (spatial_input, self.first) == ("F", "spatial first"):  # where both halves see F, their order is nothing
+                continue
             between = {**self.whole, "spatial input": spatial_input}
             rest = total - sum(between[switch] != start[switch] for switch in between)
             for many in range(max(0, rest - MOST), min(rest, MOST) + 1):
