@@ -28,6 +28,7 @@ PAPER = {
     "spatial first": 22.78,
     "parallel": 22.95,
 }
+UNBROKEN = "\N{NO-BREAK SPACE}"
 AGREES = 1e-3  # PyTorch's losses of the first steps: the largest relative difference that rounding explains
 FALLS = 0.95  # a loss has fallen if the last epoch's mean is below so much of the first's
 
@@ -170,7 +171,7 @@ def light(results: list[Result]) -> str:
                 for what in ("inference s", "training s")
             ]
             memory = [f"{cost[f'{what} MB'] / base[f'{what} MB']:.2f}" for what in ("inference", "training")]
-            counts = [f"{cost[what]:,}".replace(",", " ") for what in ("parameters", "multiply-adds")]
+            counts = [f"{cost[what]:,}".replace(",", UNBROKEN) for what in ("parameters", "multiply-adds")]
             rows.append([f"{run.net}, {kind}", *counts, *ratios, *memory])
         said.append(light_verdict(run.net, found))
     head = ["network", "parameters", "multiply-adds", "time, inference", "training", "memory, inference", "training"]
@@ -180,7 +181,7 @@ def light(results: list[Result]) -> str:
 def quartiles(ratios: Sequence[float]) -> str:
     """Median, and quartiles in parentheses."""
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    return f"{middle:.2f} ({low:.2f}{UNBROKEN}to{UNBROKEN}{high:.2f})"
 
 
 def light_verdict(net: str, found: dict[str, Any]) -> str:
