@@ -50,7 +50,8 @@ def run(
         table.add_column("evidence")
         for name, found in report.groups.items():
             what, _, whose = name.partition(" (")
-            table.add_row(f"[bold]{what}:", whose.rstrip(")"))
+            if what:
+                table.add_row(f"[bold]{what}:", whose.rstrip(")"))
             for deviation in found:
                 table.add_row(escape(deviation.name), escape(deviation.evidence))
         terminal.show(console, table)

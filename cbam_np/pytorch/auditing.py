@@ -109,9 +109,9 @@ class Audit:
 
     @property
     def groups(self) -> dict[str, tuple[Deviation, ...]]:
-        """Both, by what they are called; only those that there are. What is no CBAM has no variations of one."""
+        """Both, by what they are called; only those that there are. What is no CBAM has one group, without a name."""
         if self.cbam is False:
-            return {"why": self.found}
+            return {"": self.found}
         both = {"mistakes": self.mistakes, "known variations (of released code)": self.variations}
         return {name: found for name, found in both.items() if found}
 
@@ -123,7 +123,8 @@ class Audit:
     def __str__(self) -> str:
         lines = [self._verdict()]
         for name, found in self.groups.items():
-            lines += [f"  {name}:", *(f"    {deviation.name}: {deviation.evidence}" for deviation in found)]
+            lines += [f"  {name}:"] * bool(name)
+            lines += [f"{'    ' if name else '  '}{deviation.name}: {deviation.evidence}" for deviation in found]
         lines += [f"  not sure: {sentence}" for sentence in self.unsure]
         return "\n".join([*lines, *([f"  {self.checked}"] if self.checked else [])])
 
