@@ -15,7 +15,7 @@ from rich.markup import escape
 from cbam_np.commands import terminal
 from cbam_np.commands.whole_numbers import add_seed, positive
 
-CHANNELS = object()  # stands in a call for the number of channels
+CHANNELS = object()  # in a call: the number of channels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """CBAM with switches: the eleven formulas, and at each place what other implementations do there.
 
-The audit looks for the switches with which these lines give what somebody's module gives. What is right stands first
+The audit looks for the switches with which these lines give what somebody's module gives. What is right comes first
 in each list; every other value is a deviation and has its name. The formulas themselves are tested elsewhere: with all
 switches at their first value these lines are those of `reference.in_pytorch`, which a test says.
 """
