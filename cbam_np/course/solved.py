@@ -79,7 +79,7 @@ def avg_pool_over_space(f):
 
     def backward(d_avg_c):
         share = d_avg_c[:, :, None, None] / (H * W)
-        return np.broadcast_to(share, f.shape)
+        return np.broadcast_to(share, f.shape).copy()
 
     return avg_c, backward
 
@@ -116,7 +116,7 @@ def avg_pool_over_channels(f):
     avg_s = f.mean(axis=1, keepdims=True)
 
     def backward(d_avg_s):
-        return np.broadcast_to(d_avg_s / C, f.shape)
+        return np.broadcast_to(d_avg_s / C, f.shape).copy()
 
     return avg_s, backward
 
