@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from cbam_np.course.exercise import Case, Exercise, Function, copied
 from cbam_np.course.exercises import EXERCISES
 
-AGAIN = "the same backward twice"  # keys of hints, besides "conv2d" and "the backward of conv2d"
+AGAIN = "Does each backward have a name of its own, and is each of them called?"
+APART = "It holds several things. Which one do you need here, and how do you take a tuple apart?"
+SHAPES = "Compare the shapes. Which line makes the one that doesn't fit?"
 
 
 @dataclass
@@ -25,39 +27,31 @@ class Call:
     upstream: list[Any] = field(default_factory=list)
 
 
-def misuse(exercise: Exercise, function: Function) -> tuple[str, str]:
-    """A fact about the first call that doesn't fit, and the key of the hints that go with it; "" if all fit."""
+def misuse(exercise: Exercise, function: Function) -> tuple[str, tuple[str, ...]]:
+    """A fact about the first call that doesn't fit, and hints; "" if all fit."""
     for case in exercise.cases:
-        with _noted(function, (*exercise.uses, exercise.name)) as (calls, found), suppress(Exception):
-            found.case = case
+        with _noted(function, (*exercise.uses, exercise.name), case) as (calls, found), suppress(Exception):
             backward = function(*copied(case.inputs))[1]
             backward(exercise.upstream(case))
-        if found.fact:
-            return found.fact, found.key
         often = [call for call in calls if len(call.upstream) > 1]
         never = [call for call in calls if call.out is not None and not call.upstream]
         if often and never:
-            times = f"is called {len(often[0].upstream)} times, that of {never[0].name} never"
-            return f"the backward of {often[0].name} {times}", AGAIN
-    return "", ""
+            other = "another call" if never[0].name == often[0].name else never[0].name
+            times = f"is called {len(often[0].upstream)} times, that of {other} never"
+            found.append((f"the backward of {often[0].name} {times}", "the same backward twice", AGAIN))
+        for fact, key, hint in found:
+            return fact, tuple(exercise.hints.get(key, (hint,)))
+    return "", ()
 
 
-@dataclass
-class _Found:
-    case: Case
-    fact: str = ""
-    key: str = ""
-
-    def note(self, fact: str, key: str) -> None:
-        if fact and not self.fact:
-            self.fact, self.key = fact, key
+Misfit: TypeAlias = tuple[str, str, str]  # a fact, the key of the exercise's hints for it, and a hint for all others
 
 
 @contextmanager
-def _noted(function: Function, names: tuple[str, ...]) -> Iterator[tuple[list[Call], _Found]]:
-    """Within this block, all calls of `names` by the function itself, and the first of them that doesn't fit."""
+def _noted(function: Function, names: tuple[str, ...], case: Case) -> Iterator[tuple[list[Call], list[Misfit]]]:
+    """Within this block, all calls of `names` by the function itself, and what doesn't fit, in order of time."""
     calls: list[Call] = []
-    found = _Found(Case((), {}))
+    found: list[Misfit] = []
     depth = 0  # of calls within calls: these are the other functions' business
     scope = getattr(function, "__globals__", {})
     before = {name: scope[name] for name in names if callable(scope.get(name))}
@@ -76,7 +70,7 @@ def _noted(function: Function, names: tuple[str, ...]) -> Iterator[tuple[list[Ca
                 return before[name](*arguments, **keywords)
             call = Call(name, arguments)
             calls.append(call)
-            found.note(misfit(name, arguments, found.case), name)
+            found.extend(misfits(name, arguments, case))
             result = inside(before[name], arguments, keywords)
             if not isinstance(result, tuple) or len(result) != 2 or not callable(result[1]):
                 return result
@@ -85,7 +79,7 @@ def _noted(function: Function, names: tuple[str, ...]) -> Iterator[tuple[list[Ca
             def backward(*upstream: Any) -> Any:
                 if not depth:
                     call.upstream += upstream
-                    found.note(_misfit_upstream(call, found.case), f"the backward of {name}")
+                    found.extend(_misfit_upstream(call, case))
                 return inside(result[1], upstream, {})
 
             return call.out, backward
@@ -99,33 +93,33 @@ def _noted(function: Function, names: tuple[str, ...]) -> Iterator[tuple[list[Ca
         scope.update(before)
 
 
-def _misfit_upstream(call: Call, case: Case) -> str:
+def _misfit_upstream(call: Call, case: Case) -> Iterator[Misfit]:
+    key = f"the backward of {call.name}"
     d_out = call.upstream[-1] if call.upstream else None
     if isinstance(d_out, (tuple, list)):
-        return f"the backward of {call.name} gets a {type(d_out).__name__} of {len(d_out)}, not one array"
-    if isinstance(d_out, np.ndarray) and d_out.shape != np.shape(call.out):
+        yield f"{key} gets a {type(d_out).__name__} of {len(d_out)}, not one array", key, APART
+    elif isinstance(d_out, np.ndarray) and d_out.shape != np.shape(call.out):
         have, want = case.shape(d_out.shape), case.shape(np.shape(call.out))
-        return f"the backward of {call.name} gets an array of shape {have}; the output of {call.name} is {want}"
-    return ""
+        yield f"{key} gets an array of shape {have}; the output of {call.name} is {want}", key, SHAPES
 
 
-def misfit(name: str, arguments: tuple[Any, ...], case: Case) -> str:
-    """What `name` got and what its stub says, if the two don't go together; "" if they do."""
+def misfits(name: str, arguments: tuple[Any, ...], case: Case) -> Iterator[Misfit]:
+    """What `name` got and what its stub says, if the two don't go together."""
     exercise = EXERCISES[name]
-    if len(arguments) != len(exercise.arguments) or "any shape" in exercise.source:
-        return ""
-    for argument, value in zip(exercise.arguments, arguments, strict=True):
+    if len(arguments) != len(exercise.arguments):
+        return
+    pairs = list(zip(exercise.arguments, arguments, strict=True))
+    for argument, value in pairs:
         if argument == "k" and value != case.sizes.get("k", value):
-            return f"{name} gets k = {value}; here k is {case.sizes['k']}"
+            yield f"{name} gets k = {value}; here k is {case.sizes['k']}", name, SHAPES
         if isinstance(value, tuple) and any(map(callable, value)):
-            return f"{name} gets a tuple for {argument}: an output and its backward"
-    if any(_fits(arguments, sample) for sample in exercise.cases):
-        return ""
-    got = zip(exercise.arguments, arguments, strict=True)
-    have = ", ".join(f"{argument}: {_described(value, case)}" for argument, value in got if not isinstance(value, int))
-    asked = zip(exercise.arguments, exercise.cases[0].inputs, strict=True)
-    want = [f"{argument}: {_described(value, exercise.cases[0])}" for argument, value in asked if np.ndim(value)]
-    return f"{name} gets {have}; it is made for {', '.join(want)}"
+            yield f"{name} gets a tuple for {argument}: an output and its backward", f"a tuple for {name}", APART
+    if "any shape" not in exercise.source and not any(_fits(arguments, sample) for sample in exercise.cases):
+        have = ", ".join(f"{argument}: {_described(value, case)}" for argument, value in pairs if np.ndim(value))
+        sample = exercise.cases[0]
+        asked = zip(exercise.arguments, sample.inputs, strict=True)
+        want = ", ".join(f"{argument}: {_described(value, sample)}" for argument, value in asked if np.ndim(value))
+        yield f"{name} gets {have}; it is made for {want}", name, SHAPES
 
 
 def _described(value: Any, case: Case) -> str:
@@ -137,7 +131,8 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     """Of an array; a tuple of numbers is a shape itself."""
     if isinstance(value, np.ndarray):
         return value.shape
-    return value if isinstance(value, tuple) and all(isinstance(n, (int, np.integer)) for n in value) else None
+    numbers = isinstance(value, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in value)
+    return tuple(value) if numbers else None
 
 
 def _fits(arguments: tuple[Any, ...], sample: Case) -> bool:

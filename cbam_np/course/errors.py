@@ -19,7 +19,7 @@ NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d,
 MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
 ALIGNED = re.compile(r"not aligned: (\d+) \(dim \d\) != (\d+) \(dim \d\)")
 RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
-PADS_ALL = re.compile(r"np\.pad\(\s*\w+\s*,\s*\w+(\s*//\s*2)?\s*[,)]")
+PADS_ALL = re.compile(r"np\.pad\((\w+), \w+(?: // 2)?\)")
 TORCH = {  # names that NumPy doesn't know: what it has instead
     "cat": "np.concatenate(..., axis=...)",
     "unsqueeze": "x[:, :, None, None], or np.expand_dims",
@@ -40,7 +40,6 @@ TORCH = {  # names that NumPy doesn't know: what it has instead
     "relu": "np.maximum(x, 0)",
     "clamp": "np.clip",
     "torch": "np, or your own functions",
-    "F": "np, or your own functions",
 }
 FOREIGN = re.compile(r"(?:has no attribute|unexpected keyword argument|name) '(\w+)'")
 SHAPE = re.compile(r"\([\d, ]*\)")
@@ -59,10 +58,8 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
         said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
-        if isinstance(error, ValueError) and _pads_all(frame):
-            hints = (
-                "np.pad(x, p) pads all axes, N and C too. np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))) pads H and W alone.",
-            )
+        if isinstance(error, ValueError) and (padded := _all_padded(frame)):
+            hints = (f"{padded} pads all axes, N and C too. For H and W alone: ((0, 0), (0, 0), (p, p), (p, p)).",)
     elif isinstance(error, TypeError) and "argument" in message and during == "forward":
         hints = ("How many arguments does the stub have, and in which order?",)
     elif isinstance(error, TypeError) and "argument" in message:
@@ -93,11 +90,13 @@ def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
     return whole, " ".join(row.decode(errors="replace").strip() for row in encoded)
 
 
-def _pads_all(frame: FrameType) -> bool:
+def _all_padded(frame: FrameType) -> str:
+    """The call of np.pad in this function that pads an array (N, C, H, W) along all its axes; "" if there is none."""
     try:
-        return bool(PADS_ALL.search(inspect.getsource(frame.f_code)))
+        found = PADS_ALL.search(inspect.getsource(frame.f_code))
     except (OSError, TypeError):
-        return False
+        return ""
+    return found[0] if found and np.ndim(frame.f_locals.get(found[1], 0)) == 4 else ""
 
 
 def _assigned(line: str) -> list[ast.expr]:
@@ -156,11 +155,11 @@ def _explained(
             f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
         )
     known = FOREIGN.search(message)
-    if known and known[1] in TORCH and isinstance(error, (AttributeError, TypeError, NameError)):
+    if known and known[1] in TORCH and ("numpy" in message or "keyword" in message or known[1] == "torch"):
         return facts, (f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}.",)
     shapes = [_shape(text) for text in SHAPE.findall(message)]
     if "could not be broadcast together" in message and len(shapes) > 1:
-        return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case, segment)
+        return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case, _cut(arrays))
     if match := INTO.search(message) or NON_BROADCAST.search(message):
         source, target = (match[1], match[2]) if "input array" in message else (match[2], match[1])
         have, want = case.shape(_shape(source)), case.shape(_shape(target))
@@ -217,7 +216,8 @@ def _explained(
         return facts, (f"Python knows no {name} at this place. Is it spelt as where it was made, or made elsewhere?",)
     if "read-only" in message:
         return facts, (
-            "np.broadcast_to gives a view that can't be written to, also if another function returns it. a + b is a new array.",
+            "np.broadcast_to gives a view that can't be written to, also if another function returns it. a += b writes "
+            "into a; a + b is a new array.",
         )
     if "Cannot cast" in message or "casting rule" in message:
         return facts, ("The array that is written to has whole numbers. With which dtype was it made?",)
@@ -241,8 +241,20 @@ def _explained(
     return facts, ()
 
 
+def _cut(arrays: dict[str, Any]) -> tuple[str, ...]:
+    """A hint if one of two arrays is a slice `a : a + H`, and shorter than the other."""
+    for text, x in arrays.items():
+        for y in arrays.values():
+            if re.search(r"\[.*\w:\w+ \+ ", text) and x.ndim == y.ndim and any(map(int.__lt__, x.shape, y.shape)):
+                return (
+                    "A slice that runs past the end of its array is cut short. How long is the array there, and is it "
+                    "padded?",
+                )
+    return ()
+
+
 def _broadcast(
-    facts: list[str], shapes: list[tuple[int, ...]], case: Case, segment: str
+    facts: list[str], shapes: list[tuple[int, ...]], case: Case, cut: tuple[str, ...]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Two shapes that don't go together, lined up from the right as NumPy does it."""
     a, b = shapes
@@ -251,12 +263,8 @@ def _broadcast(
     pairs = " and ".join(f"{case.symbol(x)} meets {case.symbol(y)}" for x, y in reversed(clash))
     facts = [*facts, f"{first} against {second}: lined up from the right, {pairs}"]
     if len(a) == len(b):
-        cut = re.search(r"\w+:\s*\w+\s*\+", segment) and len(clash) <= 2
         return facts, (
-            *(
-                ["A slice that runs past the end of its array is cut short. How long is the array there, with padding?"]
-                * bool(cut)
-            ),
+            *cut,
             f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
         )
     short = first if len(a) < len(b) else second

@@ -122,8 +122,9 @@ def _axes_of_one(got: np.ndarray, expected: np.ndarray) -> str:
     have, want = ([n for n in x.shape if n > 1] for x in (got, expected))
     if have == want:
         return f": axes of length 1 too {'many' if got.ndim > expected.ndim else 'few'}" * (got.ndim != expected.ndim)
-    joined = got.ndim <= expected.ndim and len(have) < len(want)
-    return ": axes are joined" if joined else ""
+    if len(have) < len(want):
+        return ": it isn't reshaped yet" if got.ndim < expected.ndim else ": axes are joined"
+    return ""
 
 
 def _exchanged(shape: tuple[int, ...], a: int, b: int) -> tuple[int, ...]:
@@ -146,7 +147,7 @@ def contrast(cases: Sequence[Case], wrong: Sequence[int]) -> str:
         for s in cases[0].sizes
         if s in known and all((case.sizes[s] == 1) == (i not in wrong) for i, case in enumerate(cases))
     ]
-    if ones:
+    if ones and len(right) > 1:
         are, they = ("is", "it is") if len(ones) == 1 else ("are", "they are")
         return f"right where {' and '.join(ones)} {are} 1, wrong where {they} larger"
     pairs = [(sizes(a), sizes(b)) for a in right for b in bad]
@@ -202,21 +203,24 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 
 HINTS = (  # a question for each kind of fact, by how it begins or what is in it
     ("is wrong only", "What is special about these entries? Work out one of them by hand."),
-    ("wherever your", "Is each of these entries written to, by the right one? Where do the loops begin and end?"),
-    ("but in other places", "A reshape moves no entry; which axis counts fastest, before it and after it?"),
+    ("wherever your", "Is each of these entries written to, and when?"),
+    ("but in other places", "Where does each of them belong? Follow one of them. (A reshape moves no entry.)"),
     ("axes of length 1 too many", "keepdims=True and None in an index give axes of length 1. Which line does it here?"),
     ("axes of length 1 too few", "keepdims=True in the sum, mean or max leaves an axis of length 1."),
-    ("joined", "Which line joins these axes: a reshape, np.repeat, np.concatenate? Along which axis should it work?"),
+    ("reshaped yet", "A reshape is missing. Are the entries in its order?"),
+    (
+        "axes are joined",
+        "Which line joins these axes: a reshape, np.repeat, np.concatenate? Along which axis should it work?",
+    ),
     ("the numbers in your", "Which line gives the array this shape? Compare with the one in the stub, axis by axis."),
     (
         "are exchanged",
         "In which order are the sizes taken from a shape, and written in a reshape? Is there a transpose?",
     ),
     (
-        "right where N is 1",
-        "What is done for all samples? Is only one of them used, or the last one kept instead of a sum?",
+        "right where",
+        "Along an axis of length 1 neither its place nor a sum over it can be wrong. What do you do along this axis?",
     ),
-    ("right where O is 1", "What is done for all output channels? Is only one of them used, or the last one kept?"),
     (
         "broadcast from",
         "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them.",

@@ -148,10 +148,8 @@ class _Judge:
 
     def blame_a_call(self, finding: Finding) -> None:
         """Raise WrongError with `finding` and more, if a call of another operation doesn't fit."""
-        fact, key = calls.misuse(self.exercise, self.function)
+        fact, hints = calls.misuse(self.exercise, self.function)
         if fact:
-            general = ("Compare the shapes. Which line makes the one that doesn't fit?",)
-            hints = tuple(self.exercise.hints.get(key, general))
             raise WrongError(replace(finding, lines=(*finding.lines, ("note", fact)), hints=hints, named=fact))
 
     def judge_results(self) -> None:
@@ -193,7 +191,7 @@ class _Judge:
             raise WrongError(Finding(f"{during} calls itself without end", named="recursion")) from error
         except Exception as error:
             finding = errors.finding(error, case, self.files, during)
-            asked = self.exercise.hints.get("index", ()) if isinstance(error, IndexError) else ()
+            asked = self.exercise.hints.get("index", ()) if "out of bounds" in str(error) else ()
             raise WrongError(replace(finding, hints=asked or finding.hints or self.stages(during))) from error
 
     def unwritten(self, error: NotImplementedError, during: str) -> WrongError:

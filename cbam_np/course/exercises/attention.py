@@ -214,7 +214,7 @@ channel_attention = Exercise(
         "d_w1": ("The MLP is used twice with the same weights. What becomes of the two gradients?", "They are added."),
         "d_w2": ("The MLP is used twice with the same weights. What becomes of the two gradients?", "They are added."),
         "gate": ("gate(m, f): the map first. M_c comes as (N, C) and is needed as (N, C, 1, 1): m_c[:, :, None, None].",),
-        "the backward of sigmoid": ("gate gives d_m_c as (N, C, 1, 1), and M_c was (N, C). d_m_c[:, :, 0, 0] has its shape.",),
+        "the backward of sigmoid": ("What gate got as a map, its gradient has the shape of: (N, C, 1, 1). Which shape has the sigmoid's output? [:, :, 0, 0] takes the two axes away.",),
     },
     uses=("avg_pool_over_space", "max_pool_over_space", "relu", "mlp", "sigmoid", "gate"),
 )
@@ -289,6 +289,8 @@ spatial_attention = Exercise(
         "conv2d": ("conv2d needs [avg; max] as two channels: (N, 2, H, W). Which shape has each map, and along which axis do you join them?",
                    "Two maps (N, 1, H, W): np.concatenate([avg_s, max_s], axis=1). Without axis=1 the samples are joined, and np.stack makes a new axis."),
         "gate": ("gate(m, f): the map M_s comes first, then F′.",),
+        "the backward of avg_pool_over_channels": ("Each pooling gave (N, 1, H, W), and d_pooled has both as channels. d_pooled[:, :1] keeps the axis, d_pooled[:, 0] takes it away.",),
+        "the backward of max_pool_over_channels": ("Each pooling gave (N, 1, H, W), and d_pooled has both as channels. d_pooled[:, 1:] keeps the axis, d_pooled[:, 1] takes it away.",),
     },
     uses=("avg_pool_over_channels", "max_pool_over_channels", "sigmoid", "gate", "im2col", "col2im", "conv2d"),
 )

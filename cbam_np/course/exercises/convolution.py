@@ -96,8 +96,8 @@ im2col = Exercise(
 )
 
 COL2IM = (
-    mistake("if each pixel keeps what one window gave it, the last in a loop over (a, b)", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, a : a + H, b : b + W] = windows[:, :, a, b]", more="A pixel lies in many windows, and gets something from each. = writes over what was there, and so does += with index arrays: it writes each place once. np.add.at adds all."),
-    mistake("if each pixel keeps what one window gave it, the last in a loop over (i, j)", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, k - 1 - a : k - 1 - a + H, k - 1 - b : k - 1 - b + W] = windows[:, :, k - 1 - a, k - 1 - b]", more="A pixel lies in many windows, and gets something from each. = writes over what was there."),
+    mistake("if each pixel keeps what one window gave it, the last in a loop over (a, b): = in place of +=, or += with index arrays", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, a : a + H, b : b + W] = windows[:, :, a, b]", more="A pixel lies in many windows, and gets something from each. = writes over what was there, and so does += with index arrays: it writes each place once. np.add.at adds all."),
+    mistake("if each pixel keeps what one window gave it, the last in a loop over (i, j): = in place of +=", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, k - 1 - a : k - 1 - a + H, k - 1 - b : k - 1 - b + W] = windows[:, :, k - 1 - a, k - 1 - b]", more="A pixel lies in many windows, and gets something from each. = writes over what was there."),
     mistake("if the loops over the window end one early, as range(k - 1) does", "for a, b in np.ndindex(k, k):", "for a, b in np.ndindex(k - 1, k - 1):", more="range(k) ends at k - 1 already."),
     mistake("if the loops over the window begin at 1", "for a, b in np.ndindex(k, k):", "for a, b in [(a, b) for a, b in np.ndindex(k, k) if a and b]:", more="range(k) begins at 0."),
     mistake("if the loops over the pixels end one early, as range(H - 1) does", "windows = columns.reshape(N, C, k, k, H, W)", "windows = columns.reshape(N, C, k, k, H, W).copy()\n    windows[..., H - 1, :] = windows[..., W - 1] = 0", more="range(H) ends at H - 1 already."),
@@ -185,7 +185,7 @@ conv2d = Exercise(
         "d_kernel": ("K is the same for all samples and all pixels. What is the gradient of K in out = K columns?",
                      "d_K = Σ_n d_out[n] columns[n]ᵀ: the matrix product sums over the pixels, and the samples are summed too."),
         "im2col": ("kernel is (O, C, k, k). From which axis is k taken?",),
-        "col2im": ("col2im needs the shape of x as forward got it, without padding. Is x still that?",),
+        "col2im": ("col2im needs the shape of x, (N, C, H, W) without padding. What do you hand to it, and is x still what forward got?",),
         "conv2d": ("Seen as a convolution of d_out, d_x needs a kernel of shape (C, O, k, k), turned round. Which axes of yours have to be exchanged?",),
     },
     uses=("im2col", "col2im"),

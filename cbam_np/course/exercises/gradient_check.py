@@ -42,8 +42,11 @@ def look_at_slopes(function: Function) -> Finding | None:
     given = x.copy()
     seen: list[np.ndarray] = []
 
+    same: list[bool] = []
+
     def op(moved: Any) -> Any:
         seen.append(np.array(moved))
+        same.append(np.shares_memory(moved, given))
         return curved(moved)
 
     result = function(op, (given,), 0, d_out)
@@ -59,9 +62,10 @@ def look_at_slopes(function: Function) -> Finding | None:
         given.flags.writeable = False
         try:
             function(op, (given,), 0, d_out)
-        except ValueError:  # it writes into the input itself, so op did get what was moved, up and down
-            return _seen(f"{fact}: +h and -h go into one array, the input itself", "list(inputs) copies no array. Which two arrays do you "
-                         "need, or when is the entry put back?", "+h and -h cancel in one array")
+        except ValueError:
+            if all(same):
+                return _seen(f"{fact}, the input itself, which is written to", "Are + h and - h both written into it before op is called, so "
+                             "that they cancel, or is the entry put back too early? list(inputs) copies no array.", "op gets the input itself, unmoved")
         return _seen(fact, "Is what you move handed to op? If it is: are + h and - h written into one and the same array, where they cancel? "
                      "b = a copies nothing.", "op never gets a moved x")
     if max(counts) > 1:
@@ -178,8 +182,8 @@ def _ignores_upstream(x: Any, y: Any) -> Any:
 
 def look_at_largest_error(function: Function) -> Finding | None:
     """Whether right gradients pass, and whether each wrong one is noticed."""
-    x, y, w = normal(0, 3, 4), normal(1, 3, 4), normal(3, 4, 2)
-    for right, inputs in ((product, (x, y)), (tangent, (x,)), (tangent, (normal(2, 2, 3, 2),)), (scaled, (x, w))):
+    x, y, w = normal(40, 3, 4), normal(41, 3, 4), normal(43, 4, 2)  # not what the seed 0 draws for d_out
+    for right, inputs in ((product, (x, y)), (tangent, (x,)), (tangent, (normal(42, 2, 3, 2),)), (scaled, (x, w))):
         given = tuple(a.copy() for a in inputs)
         upstream: list[Any] = []
 
@@ -208,15 +212,15 @@ def look_at_largest_error(function: Function) -> Finding | None:
         if stopped and right is product:
             raise stopped
         if stopped:
-            what = "with one input" if right is tangent else "whose inputs differ in shape"
+            what = "with one input" if right is tangent else "in which out and both inputs differ in shape"
             hint = (
                 "With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?"
                 if right is tangent else
-                "Gradients have the shapes of their inputs: these don't fit into one array, or into one operation. Go through them one by one."
+                "out is (3, 2) here, the inputs are (3, 4) and (4, 2), and so are their gradients. Which arrays are put together, or into one?"
             )
             return Finding(
                 f"stops with an error for an operation {what}", (("stopped", f"{type(stopped).__name__}: {str(stopped).partition('. ')[0]}"),), (hint,),
-                "a single gradient isn't put into a tuple" if right is tangent else "gradients of different shapes are put together",
+                "a single gradient isn't put into a tuple" if right is tangent else "arrays of different shapes are put together",
             )
         if isinstance(error, (bool, np.bool_)) or not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
@@ -258,9 +262,11 @@ def look_at_largest_error(function: Function) -> Finding | None:
     wrong = _product_with(up, up)
     errors = [float(function(wrong, scale * x, scale * y)) for scale in (1, 10)]
     if not np.allclose(errors, ERROR, rtol=0.01):
-        named = "a relative error" if errors[1] < errors[0] / 5 else "not the largest difference"
+        relative = errors[1] < errors[0] / 5
+        named = "a relative error" if relative else "not the largest difference"
+        hint = "By what do you divide the difference? The stub asks for the difference itself." if relative else "What is done to the differences, after they are taken?"
         facts = (("expected", f"{ERROR:g}: so far off are the gradients"), ("got", f"{errors[0]:.3g}; with inputs 10 times as large {errors[1]:.3g}"))
-        return Finding("the error isn't the largest difference", facts, ("The stub asks for the difference itself. By what do you divide it?",), named)
+        return Finding("the error isn't the largest difference", facts, (hint,), named)
     once, again = (float(function(_ignores_upstream, x.copy(), y.copy(), seed=5)) for _ in range(2))
     if once != again:
         return Finding("two calls with the same seed give two results", (("got", f"{once:.6g}, then {again:.6g}"),), (
@@ -268,7 +274,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
     return None
 
 
-def _compared(op: Op, inputs: tuple[np.ndarray, ...], upstream: list[Any], error: float) -> tuple[str, str]:
+def _compared(op: Op, inputs: tuple[Any, ...], upstream: list[Any], error: Any) -> tuple[str, str]:
     """Why right gradients are rejected, if the number says so: a name, and a first hint."""
     if len(upstream) == 1 and op is tangent:
         gradient = op(*inputs)[1](upstream[0])

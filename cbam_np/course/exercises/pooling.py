@@ -113,7 +113,7 @@ max_pool_over_space = Exercise(
         "d_f": ("If you move one entry of F a little, when does max_c move, and how much?",
                 "Only the winner of each channel gets a gradient, and all of it. With ties: the first one, row by row.",
                 "f.reshape(N, C, H * W).argmax(axis=2) finds the first winner. Put d_max_c there, into an array of zeros."),
-        "index": ("Pixel number p of a channel is in row p // W and in column p % W, as each row has W pixels. Which length do you divide by?",),
+        "index": ("If this index was made of a pixel's number p: each row has W pixels, so p is in row p // W and in column p % W.",),
     },
     places={"among entries that tie": lambda f: tied(f, (2, 3))},
 )
