@@ -115,10 +115,14 @@ def misfits(name: str, arguments: tuple[Any, ...], case: Case) -> Iterator[Misfi
         if isinstance(value, tuple) and any(map(callable, value)):
             yield f"{name} gets a tuple for {argument}: an output and its backward", f"a tuple for {name}", APART
     if "any shape" not in exercise.source and not any(_fits(arguments, sample) for sample in exercise.cases):
-        have = ", ".join(f"{argument}: {_described(value, case)}" for argument, value in pairs if np.ndim(value))
+        have = ", ".join(
+            f"{argument}: {_described(value, case)}" for argument, value in pairs if not isinstance(value, int)
+        )
         sample = exercise.cases[0]
         asked = zip(exercise.arguments, sample.inputs, strict=True)
-        want = ", ".join(f"{argument}: {_described(value, sample)}" for argument, value in asked if np.ndim(value))
+        want = ", ".join(
+            f"{argument}: {_described(value, sample)}" for argument, value in asked if not isinstance(value, int)
+        )
         yield f"{name} gets {have}; it is made for {want}", name, SHAPES
 
 
