@@ -37,6 +37,10 @@ TORCH = {  # names that NumPy doesn't know: what it has instead
     "gather": "np.take_along_axis",
     "matmul": "np.matmul, or @",
     "t": "x.T",
+    "mm": "@",
+    "bmm": "@",
+    "size": "x.shape; x.size is the number of entries",
+    "view": "x.reshape; its x.view is about dtypes",
     "relu": "np.maximum(x, 0)",
     "clamp": "np.clip",
     "torch": "np, or your own functions",
@@ -154,8 +158,14 @@ def _explained(
         return [f"{pair} is a tuple, what an operation returns: its output and its backward"], (
             f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
         )
-    known = FOREIGN.search(message)
-    if known and known[1] in TORCH and ("numpy" in message or "keyword" in message or known[1] == "torch"):
+    known = FOREIGN.search(message) or (
+        re.search(r"\.(size|view)\(", segment) if isinstance(error, TypeError) else None
+    )
+    if (
+        known
+        and known[1] in TORCH
+        and ("numpy" in message or "keyword" in message or known[1] in ("torch", "size", "view"))
+    ):
         return facts, (f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}.",)
     shapes = [_shape(text) for text in SHAPE.findall(message)]
     if "could not be broadcast together" in message and len(shapes) > 1:

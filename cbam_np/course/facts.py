@@ -1,7 +1,7 @@
 """What can be said for certain about wrong numbers: how they are related to the right ones, on every input tried."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -270,15 +270,9 @@ def subsets(count: int) -> Iterator[tuple[int, ...]]:
 
 
 def permutations_of(count: int) -> list[tuple[int, ...]]:
-    """Two axes exchanged, in every way, and all axes reversed."""
-    found = []
-    for a, b in combinations(range(count), 2):
-        axes = list(range(count))
-        axes[a], axes[b] = b, a
-        found.append(tuple(axes))
-    if count > 3:
-        found.append(tuple(reversed(range(count))))
-    return found
+    """All orders of 0 .. count - 1 but their own, those with two exchanged first."""
+    orders = list(permutations(range(count)))[1:]
+    return sorted(orders, key=lambda axes: sum(i != axis for i, axis in enumerate(axes)))
 
 
 def axis_names(shape: tuple[int, ...], axes: tuple[int, ...], case: Case) -> str:
