@@ -27,13 +27,13 @@ Each of these five pictures holds one handwritten digit, among scraps of other d
 (卷积神经网络) learns to say which digit it is. Nobody tells it where the digit is.
 
 Look at the middle row. It is a map of **gates** (门控): one number between 0 (dark, shut) and 1 (yellow, open) for
-every place. The network computes this map from the picture, and multiplies it onto what it sees. At the start all
+every place. The network computes this map from the picture, and multiplies what it sees by it. At the start all
 gates are about one half. After 752 steps they are open on the digit, and shut or half shut around it. The bottom row shows
 what gets through. This is called **attention** (注意力).
 
 The block that does it is **CBAM**, the Convolutional Block Attention Module. It computes two such maps: one says
 *which place* matters; the other one, which you can't see here, says *which channel* matters. A channel (通道) is one of
-the network's feature maps (特征图): one may answer to upright strokes, another to dark spots.
+the network's feature maps (特征图): one may respond to upright strokes, another to dark spots.
 
 How good is the map? Here is its mean gate on the digit's ink, and elsewhere, over 600 pictures that the network was not
 trained on.
@@ -59,12 +59,12 @@ r"""
 On the digit the gates are nearly open, elsewhere they average a little more than one half. A word of caution: this is
 one network, and one run, the clearest of several that we tried. In another run, with a higher learning rate, the gates ended up open almost everywhere, and the
 network read nearly as well.
-Whether attention *helps* is a different question, and chapter 11 has what was measured.
+Whether attention *helps* is a different question; chapter 11 reports what was measured.
 
 | | |
 |---|---|
 | **Time** | 30 minutes |
-| **You need** | NumPy arrays and their axes; derivatives (导数) from school: the sum, the product, the chain rule. Chapter 3 uses matrix products; what a chapter needs besides is said at its beginning. No GPU, and no PyTorch before chapter 12. |
+| **You need** | NumPy arrays and their axes; derivatives (导数) from school: the sum, the product, the chain rule. Chapter 3 uses matrix products. Each chapter says at the top what else it needs. No GPU, and no PyTorch before chapter 12. |
 | **You build** | nothing yet: you take a backward pass apart, on a single number |
 
 ## What you will have at the end
@@ -107,7 +107,7 @@ def relu(x):
     raise NotImplementedError("not written yet")
 ```
 
-When a chapter asks for one, put your own lines in place of the last line, save the file, and run the cell with
+When a chapter asks for one, replace its last line with your own code, save the file, and run the cell with
 `check`:
 """
 
@@ -116,7 +116,7 @@ check("relu")
 
 # %% [markdown]
 r"""
-`check` reads your file anew each time, runs your function on several inputs, and says what differs: the shape, or
+`check` rereads your file each time, runs your function on several inputs, and says what differs: the shape, or
 which entry, with the value it expected and the value it got. `check("relu", hint=2)` goes one hint further. You can try
 as often as you like, and no update of the course ever touches your file. In a terminal, `cbam-np course` shows how far
 you are.
@@ -128,8 +128,8 @@ Every function follows one rule, and so does the whole package:
 
 Stuck for more than twenty minutes? A complete file is in [solutions](solutions/my_cbam.py). Type it rather than copy it.
 
-A cell that begins with `assert` states a fact, and stops if the fact is wrong. So a chapter that runs to its end is right
-about its numbers. You will also meet questions like this one. Think first, then open:
+An `assert` in a cell states a fact, and stops the chapter if the fact is wrong. So if a chapter runs to its end, its
+numbers are right. You will also meet questions like this one. Think first, then open:
 
 <details><summary>Why can't a gate of 0 simply delete a channel for good?</summary>
 
@@ -183,7 +183,7 @@ pictures_a.scalar_graph()
 # %% [markdown]
 r"""
 Two black arrows leave $x$, so two red ones come back, and $dx$ is their sum. *Where the forward pass forks, the backward
-pass adds.* If you remember one sentence of this course, take this one.
+pass adds.* If you remember one sentence from this course, make it this one.
 
 In code it is one function with another one inside. `backward` can see `x`, `w` and `g`, because Python lets an inner
 function use the variables around it.
@@ -277,7 +277,7 @@ One symbol has one meaning in the whole course.
 | $dF$ | `d_f` | as $F$ | $\partial L / \partial F$, the gradient of $F$; $dW_1$, $dM_c$, … likewise | 梯度 |
 | | `d_out` | as the output | the upstream gradient of an operation | 上游梯度 |
 
-The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. Only on a function it is one: $\sigma'$ is the slope
+The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. On a function, the prime means the derivative: $\sigma'$ is the slope
 of $\sigma$. The small $c$ and $s$ at the top of $F^c_{\text{avg}}$ and $F^s_{\text{avg}}$ are names, "for channels" and
 "for space", not powers. The next cell checks the shapes.
 """
@@ -300,7 +300,7 @@ print("all shapes as in the table")
 r"""
 ## The eleven formulas
 
-A map to come back to; you needn't understand it now.
+Come back to this table later; you don't need to understand it now.
 """
 
 # %%
@@ -310,8 +310,8 @@ display(Markdown(formula_table()))
 r"""
 ## Glossary · 术语表
 
-The terms of the course, each with the chapter where it first occurs. (This chapter is named only where no other one has the
-term.)
+The terms of the course, each with the chapter where it first occurs. (Chapter 0 is given only for terms that no other chapter
+uses.)
 """
 
 # %%
@@ -322,8 +322,8 @@ print(len(GLOSSARY), "terms")
 r"""
 ## What you built
 
-Nothing yet but a backward pass for one number, by hand, and you measured that it is right. You will do both again for
-arrays, sixteen times.
+So far, only a backward pass for one number, by hand, and a measurement that shows it is right. You will do both again
+for arrays, sixteen times.
 
 **Next:** [1. The block, from the outside](01_the_block.ipynb)
 

@@ -23,8 +23,8 @@ pictures_a.block_diagram()
 # %% [markdown]
 r"""
 CBAM takes feature maps (特征图) $F$ and returns feature maps $F''$ of the same shape (形状), with some channels and some
-places turned down. It works in two stages of the same form: compute a map of gates from the input, then multiply the map
-onto the input. Chapters 2 to 6 open the orange boxes. This one is about everything around them.
+places turned down. It works in two stages of the same form: compute a map of gates from the input, then multiply the
+input by it. Chapters 2 to 6 open the orange boxes. This one is about everything around them.
 
 | | |
 |---|---|
@@ -222,8 +222,8 @@ def scale(w, x):
 r"""
 ## Measuring a gradient
 
-Derivations go wrong, and code goes wrong after them. So from now on you **measure**. This is called a gradient check
-(梯度检查), and you write it first, because it will be the judge of all your other functions.
+Derivations can go wrong, and so can code. So from now on you **measure**. This is called a gradient check
+(梯度检查), and you write it first, because it will judge all your other functions.
 
 **Step 1: make one number out of the output.** `backward` is given $d_{\text{out}}$ and computes the gradient of some loss
 $L$. Which one? The simplest $L$ with the upstream gradient $d_{\text{out}}$ is
@@ -261,7 +261,7 @@ them to move. It must not use `backward`: it doesn't know what the derivation sa
 
 - How do you visit every entry of an array with any number of axes? (`np.ndindex`)
 - After you have moved an entry, is it back where it was before the next one moves?
-- Are the caller's arrays unchanged in the end?
+- Are the caller's arrays unchanged at the end?
 """
 
 # %%
@@ -326,7 +326,7 @@ from my_cbam import largest_error
 largest_error(scale, np.array([2.0]), np.random.default_rng(0).normal(size=(3, 4)))
 ```
 
-(Python keeps a module that it has imported. After you have changed the file, restart the kernel.)
+(Python doesn't reload a module that it has already imported. After you change the file, restart the kernel.)
 
 For a right gradient you get rounding errors, somewhere around $10^{-9}$. For a wrong one you get something near the size
 of the gradient itself. There is rarely anything in between. The package has a check of the same kind, `simple_gradcheck`,

@@ -24,7 +24,7 @@ pictures_a.two_directions()
 r"""
 Channel attention needs one number for each **channel**, so it pools (池化) over space: left. Spatial attention needs one
 number for each **pixel** (像素), so it pools over channels: right. Both do it twice, by average pooling (平均池化) and by max
-pooling (最大池化). The average says how much there is on the whole; the maximum says how strong the strongest answer is.
+pooling (最大池化). The average says how much there is on the whole; the maximum says how strong the strongest response is.
 
 | | |
 |---|---|
@@ -101,7 +101,7 @@ r"""
 ## The average, backward
 
 The pooling doesn't know the loss $L$ (损失). It only knows what comes back to it: the gradient of its own output,
-$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) makes one out of the other. A pixel moves $L$ through every output
+$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) turns that into the gradient of its input. A pixel moves $L$ through every output
 that it moves:
 
 $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c'] \cdot \frac{\partial F^c_{\text{avg}}[n',c']}{\partial F[n,c,i,j]}$$
@@ -225,7 +225,7 @@ sends back 49 times too much.
 
 - `np.argmax` searches along one axis, and here there are two. What does `f.reshape(N, C, H * W)` do for you?
 - Once you know the places, loops are fine. Without loops, look at `np.put_along_axis`.
-- Test input has ties and channels in which every entry is negative.
+- The test inputs include ties, and channels in which every entry is negative.
 """
 
 # %%
@@ -235,7 +235,7 @@ check("max_pool_over_space")
 r"""
 ## Over channels
 
-Nothing is new but the axis. For one pixel $[n,i,j]$ of the result, formula (8) adds up $C$ numbers, one from each channel.
+Only the axis is new. For one pixel $[n,i,j]$ of the result, formula (8) adds up $C$ numbers, one from each channel.
 
 <details><summary>Do the three steps for (8) yourself: in which outputs does F′[n,c,i,j] occur, and with which factor?</summary>
 
@@ -285,8 +285,8 @@ assert 0.1 < changed.mean() < 0.9
 
 # %% [markdown]
 r"""
-What to see: the maximum is large along the strokes, where a few channels answer strongly; the average mixes positive and
-negative answers, so it looks different. On the right, the yellow pixels are those where the winner in $F'$ is not the
+What to see: the maximum is large along the strokes, where a few channels respond strongly; the average mixes positive and
+negative responses, so it looks different. On the right, the yellow pixels are those where the winner in $F'$ is not the
 winner in $F$: channel attention has turned some channels down, and others take their place. That is why it matters that
 (8) and (9) read $F'$.
 

@@ -172,8 +172,8 @@ answer("3.2", ...)  # solved: [4, 0, 4, 0]
 r"""
 ### Build 8 of 16 · `mlp`
 
-`mlp(x, w1, w2)` takes the whole batch, $x$ of shape $(N, C)$. Call your own `relu` inside, and its `backward` on the way
-back. No loop is needed.
+`mlp(x, w1, w2)` takes the whole batch, $x$ of shape $(N, C)$. Call your own `relu` in the forward, and its `backward` in the
+backward. No loop is needed.
 
 A quick check when you are unsure about a product: a gradient has the shape of what it belongs to. $dW_1$ has the shape
 $(C/r, C)$, and from $dz$, $(N, C/r)$, and $x$, $(N, C)$, there is just one matrix product with that shape.
@@ -261,7 +261,7 @@ in s?</summary>
 
 Twice, because the MLP runs twice and nothing comes after $b_2$:
 $s = W_2 (h_{\text{avg}} + h_{\text{max}}) + 2\,b_2$, and $db_2 = 2 \sum_n ds[n]$. If you forget the 2, you get different gates
-from the same weights. For $b_1$ there is no factor 2: each of its two ways goes through a mask of its own. The next cell
+from the same weights. For $b_1$ there is no factor 2: each of its two uses goes through a mask of its own. The next cell
 checks both.
 </details>
 """
@@ -296,7 +296,7 @@ assert h_max.max() > 3 * h_avg.max()
 # %% [markdown]
 r"""
 What to see: the same weights, and yet the two inputs switch on different units, and the maxima, being larger numbers,
-speak much louder. That is why both are used.
+have much more effect. That is why both are used.
 
 ## What you built
 

@@ -2,7 +2,7 @@
 r"""
 # 4. Channel attention · 通道注意力
 
-> **The features decide about their own gates. How many ways does that give the gradient to come back?**
+> **The features decide their own gates. Along how many paths does the gradient come back?**
 """
 
 # %% tags=["hide-input"]
@@ -118,8 +118,8 @@ assert np.isclose(sigmoid(np.array([-40.0]))[0].item(), 4.2e-18, rtol=0.02)
 
 # %% [markdown]
 r"""
-<details><summary>Each gate depends on its own s only. Where in the backward would you notice, if the gates were a softmax
-instead, which makes them add up to 1?</summary>
+<details><summary>Each gate depends on its own s only. How would the backward change if the gates were a softmax
+instead, so that they add up to 1?</summary>
 
 If $s[c]$ moves under a softmax, *all* gates move. So the gradient of $s[c]$ would be a sum over all gates. Under the sigmoid that
 sum has one term, and the backward is a product entry by entry. That is the difference between a gate and a normalisation
@@ -218,10 +218,10 @@ assert np.array_equal(gate(np.array([3 / 4, 1 / 4]).reshape(1, 2, 1, 1), f)[1](d
 
 # %% [markdown]
 r"""
-What to see: the gate path is there only where the upstream gradient is. The average path puts the same small number on
+What to see: the gate path is nonzero only where the upstream gradient is. The average path puts the same small number on
 every pixel of a channel. The maximum path puts one larger number on one pixel.
 
-## The way back: three paths
+## The backward pass: three paths
 
 $F$ is used three times, so by the total derivative of chapter [3](03_the_shared_mlp.ipynb) three gradients arrive at it,
 and they add. We call them **paths** (路径): the **gate path** through the product, the **average path** and the **max
@@ -231,7 +231,7 @@ $$\boxed{dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad
 dF = M_c \otimes dF' + dF_{\text{avg}} + dF_{\text{max}}}$$
 
 Where do $dF_{\text{avg}}$ and $dF_{\text{max}}$ come from? Follow the red arrows backward from $dM_c$: through the
-sigmoid, through both calls of the MLP, through each pooling. Everything on the way you have built already.
+sigmoid, through both calls of the MLP, through each pooling. You have already built everything along the way.
 
 $$\boxed{ds = dM_c \odot \sigma'(s) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad
 dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}}}$$
@@ -271,7 +271,7 @@ assert wrong_by["average"] < 0.1 < wrong_by["gate"]
 # %% [markdown]
 r"""
 On random numbers the average path is small: a gradient spread over $HW$ pixels is thin everywhere. So a check with a loose
-tolerance wouldn't see that it is missing, and your `largest_error` does. On other data other paths are large;
+tolerance wouldn't see that it is missing, but your `largest_error` does. On other data other paths are large;
 [an appendix](A2_paths.ipynb) measures it.
 
 ## In the trained block

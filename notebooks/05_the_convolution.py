@@ -65,7 +65,7 @@ It leaves open padding, stride and bias; the rest is in [the appendix on misprin
 
 <details><summary>Why must the padding be 3? What would happen with none?</summary>
 
-$M_s$ is multiplied onto $F'$ pixel by pixel, so it needs $H$ rows. A window of 7 rows fits into $H + 2p$ rows at
+$F'$ is multiplied by $M_s$ pixel by pixel, so $M_s$ needs $H$ rows. A window of 7 rows fits into $H + 2p$ rows at
 $H + 2p - 6$ places. That is $H$ for $p = 3$; with $p = 0$ six rows would be missing.
 </details>
 
@@ -82,7 +82,7 @@ One channel, a kernel of $3 \times 3$, so $p = 1$:
 $$x = \begin{pmatrix} 1 & 2 & 0 \\ 0 & 3 & 1 \\ 2 & 0 & 1 \end{pmatrix} \qquad
 K = \begin{pmatrix} 0 & 1 & 0 \\ 0 & 0 & 2 \\ 0 & 0 & 0 \end{pmatrix}$$
 
-Put the middle of $K$ on a pixel, multiply what lies on top of each other, and add. This kernel has only two entries that
+Put the middle of $K$ on a pixel, multiply the numbers that lie on top of each other, and add. This kernel has only two entries that
 aren't 0. It says: *the number above, plus twice the number to the right*. Outside there are zeros.
 
 **5.1** What is $u$ at the top left, and what is it in the middle of the bottom row? Type a pair.
@@ -120,7 +120,7 @@ assert off > 0.2
 
 # %% [markdown]
 r"""
-What to see: the map on the right looks like something that a network might do, and it is wrong.
+What to see: the map on the right looks plausible, but it is wrong.
 
 If you load weights from elsewhere, compare one output with theirs. The authors' weights need two things here: swap the
 two input channels of the kernel, `kernel[:, ::-1]`, *and* fold in the batch norm that their code puts between the
@@ -168,8 +168,8 @@ answer("5.2", ...)  # solved: 9
 r"""
 <details><summary>As a in the address grows by 1, the pixel 7 moves in the matrix. Which way, and why is there a minus?</summary>
 
-To the left, by a whole row of the picture: $i = 1 + p - a$. The further down in the window a pixel is, the further up is the
-window. The yellow line in the picture runs down to the left.
+To the left, by a whole row of the picture: $i = 1 + p - a$. The further down in the window a pixel is, the further up the
+window is. The yellow line in the picture runs down to the left.
 </details>
 
 ### Build 12 of 16 · `im2col`
@@ -225,7 +225,7 @@ assert round(32 * columns.nbytes / 1e6) == 39
 
 # %% [markdown]
 r"""
-<details><summary>Zeros of the padding are numbers like all others. On a map of 7 × 7, the size of the last stage of a ResNet, how
+<details><summary>The zeros of the padding are numbers like any others. On a map of 7 × 7, the size of the last stage of a ResNet, how
 many windows contain no padding? And how many real pixels does the window of a corner contain?</summary>
 
 Only one, that of the middle pixel. At a corner 16 of the 49 entries are real, the other 33 are zeros. On small maps spatial

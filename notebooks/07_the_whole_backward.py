@@ -2,7 +2,7 @@
 r"""
 # 7. The whole backward pass · 完整的反向传播
 
-> **A gradient arrives at the end of the block. How does it get back to $F$ and to all three parameters, and on how many ways?**
+> **A gradient arrives at the end of the block. How does it get back to $F$ and to all three parameters, and along how many paths?**
 """
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Both stages as graphs: dark arrows forward, coloured arrows backward with the numbers 1 to 16."}}
@@ -18,7 +18,7 @@ pictures_b.whole_backward()
 
 # %% [markdown]
 r"""
-What to see: dark arrows are the forward pass (前向传播), coloured ones the way back. A number in parentheses is a formula, a
+What to see: dark arrows are the forward pass (前向传播), coloured ones the backward pass. A number in parentheses is a formula, a
 number in a circle is a line of the table below. Where several coloured arrows end in one box, their gradients (梯度) add up:
 three at $F'$ in the lower graph, three at $F$ in the upper one. ($h$ stands for both hidden vectors.)
 
@@ -42,7 +42,7 @@ broadcasting (广播). All such points are on [one page](A3_misprints.ipynb).
 
 </details>
 
-$F''$ depends on $F$ through $F'$ alone. So the way back is a chain (链):
+$F''$ depends on $F$ through $F'$ alone. So the backward pass is a chain (链):
 
 $$\boxed{dF'' \;\to\; dF' \;\to\; dF}$$
 
@@ -69,7 +69,7 @@ r"""
 ## Write the block
 
 Open `my_cbam.py` and write `cbam(f, w1, w2, kernel)`. You have `channel_attention` and `spatial_attention`, each with its
-backward. What's left is to put them one behind the other, and to think about the order on the way back.
+backward. What's left is to call one after the other, and to think about the order in the backward.
 """
 
 # %%
@@ -99,7 +99,7 @@ Now unfold everything. The names, in the order of the forward pass:
 | $u = \text{Conv}(x, K)$, $\;M_s = \sigma(u)$ | (10) | $N, 1, H, W$ |
 | $F'' = M_s \otimes F'$ | (11), (2) | $N, C, H, W$ |
 
-And the way back, in sixteen lines. $[\dots]$ is 1 where the condition holds, else 0; "$+\!=$" adds to what is there.
+And the backward pass, in sixteen lines. $[\dots]$ is 1 where the condition holds, else 0; "$+\!=$" adds to what is there.
 $c^*$ is the largest channel of a pixel, $(i^*,j^*)$ the largest pixel of a channel.
 
 | line | | of | chapter |
@@ -124,8 +124,8 @@ $c^*$ is the largest channel of a pixel, $(i^*,j^*)$ the largest pixel of a chan
 Lines 2, 6 and 7 together are $dF'$; lines 9, 15 and 16 together are $dF$. The parameters' gradients come out on the way, in
 lines 4, 11 and 13.
 
-**7.2** On how many different routes does a gradient get from $F''$ to $F$, if a route says which of the lines 2, 6, 7 it
-took first, and which of 9, 15, 16 then?
+**7.2** How many different routes can a gradient take from $F''$ to $F$? A route goes through one of the lines 2, 6, 7
+first, and then through one of 9, 15, 16.
 """
 
 # %%
@@ -241,7 +241,7 @@ paths](A2_paths.ipynb) follows all nine routes; chapter 8 says which tolerance s
 
 - `cbam`, the sixteenth function. Your file now holds the whole block, forward and backward, and a check that proves it.
 - The chain $dF'' \to dF' \to dF$: add both paths of $dF'$ before you go on.
-- Sixteen lines that you can derive one by one, and know where each of them comes from.
+- Sixteen lines, each of which you can derive and trace to its chapter.
 
 **Next:** [8. Checking a gradient](08_checking_a_gradient.ipynb)
 

@@ -2,7 +2,7 @@
 r"""
 # 8. Checking a gradient · 梯度检查
 
-> **Since chapter 1 you trust your check. Why this step and no smaller one? And how do you know that it can fail?**
+> **You have trusted your check since chapter 1. Why this step, and not a smaller one? And how do you know that the check can fail?**
 """
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Log-log plot of error over step: two V shapes, and a line that falls and stays down."}}
@@ -64,7 +64,7 @@ other and divide by $2\varepsilon$: the **central** difference (中心差分). T
 $$\frac{f(x+\varepsilon) - f(x)}{\varepsilon} = f'(x) + \frac{\varepsilon}{2} f''(x) + \dots \qquad\qquad
 \frac{f(x+\varepsilon) - f(x-\varepsilon)}{2\varepsilon} = f'(x) + \frac{\varepsilon^2}{6} f'''(x) + \dots$$
 
-Both are called **finite differences** (有限差分). What is cut off is the **truncation error** (截断误差). A smaller step makes it smaller, and the central one much faster.
+Both are called **finite differences** (有限差分). What is cut off is the **truncation error** (截断误差). A smaller step makes it smaller, and that of the central difference shrinks much faster.
 
 But a computer keeps about 16 digits. $f(x+\varepsilon)$ is wrong by about $2.2\cdot10^{-16}\,|f|$, and this is then divided
 by $\varepsilon$. So the **rounding error** (舍入误差) *grows* as $\varepsilon$ shrinks.
@@ -145,7 +145,7 @@ r"""
 
 ## Four ways to ruin a check
 
-Here is a check as you can find it in many projects. It accepts whatever you give it. Find the faults before you unfold.
+Here is the kind of check that you find in many projects. It accepts whatever you give it. Find the faults before you unfold.
 
 ```python
 def useless_check(op, x):

@@ -32,12 +32,12 @@ pictures_b.scenes_and_labels(test_images[:8], test_labels[:8], test_masks[:8])
 
 # %% [markdown]
 r"""
-One digit in each scene is whole; all else is pieces of other digits, and noise. The network is told the digit's name
+One digit in each scene is whole; everything else is pieces of other digits, and noise. The network is told the digit's name
 and nothing more. It isn't told **where** the digit is. Will the spatial map find out?
 
 | | |
 |---|---|
-| **Time** | about 40 minutes, of which the computer works three |
+| **Time** | about 40 minutes, including three of computing |
 | **You need** | your `cbam` of chapter [7](07_the_whole_backward.ipynb); the packages `scikit-learn` and `matplotlib` |
 | **You build** | a network around your block, and the loop that trains it |
 
@@ -46,7 +46,7 @@ occur in training.
 
 ## A network around your block
 
-Four convolutions, each with batch norm (批归一化) and ReLU, and one CBAM behind the second. Then the average of each
+Four convolutions, each with batch norm (批归一化) and ReLU, and one CBAM after the second. Then the average of each
 channel, and one linear layer that gives ten numbers, the **logits**: one for each digit.
 
 $$x \to \underbrace{\text{conv} \to \text{conv}}_{16 \text{ channels of } 12\times12} \to \textbf{CBAM} \to \text{conv} \to
@@ -92,9 +92,9 @@ r"""
 the package's block is used. Come back later and run the chapter again. And if yours goes through the pixels one by one in Python, a
 training takes long: begin with `train(net, epochs=1)`.)
 
-**Two questions before we start.** 10.1: how many parameters has the block, by the formulas: $W_1$, $W_2$ and a $7\times7$
+**Two questions before we start.** 10.1: how many parameters does the block have, by the formulas: $W_1$, $W_2$ and a $7\times7$
 kernel, with $C=16$ and $r=4$? 10.2: how large is the loss $-\ln p$ of the right class, if the network hasn't learned
-anything and gives each of ten classes the same probability? (Two digits after the point will do.)
+anything and gives each of ten classes the same probability? (Two decimals will do.)
 """
 
 # %%
@@ -105,7 +105,7 @@ answer("10.2", ...)  # solved: 2.30
 r"""
 ## One step
 
-The gradient says how the loss grows. So go a small step against it. The step that all image networks are trained
+The gradient says how the loss grows. So take a small step against it. The step that all image networks are trained
 with remembers where it was going, its **momentum** (动量):
 
 $$v \leftarrow \mu\, v + dw \qquad\qquad w \leftarrow w - \eta\, v$$
@@ -124,7 +124,7 @@ The package's `sgd_step` does this for all parameters at once. One thing it adds
 
 ## The loop
 
-This is all there is to training: forward, loss, backward, step, for one batch (批) after the other. `net.backward` runs
+This is all there is to training: forward, loss, backward, step, for one batch (批) after another. `net.backward` runs
 through your block.
 """
 
@@ -177,8 +177,8 @@ pictures_b.curves(
 
 # %% [markdown]
 r"""
-What to see: **your block learns.** The loss begins near 2.3, which is $\ln 10$, and the network ends by naming most of
-the digits that it has never seen. All of that went through your backward pass.
+What to see: **your block learns.** The loss begins near 2.3, which is $\ln 10$, and at the end the network names most
+of the test digits, which it has never seen. All of that went through your backward pass.
 
 And now look at the last two curves. They are the same network, the same data, the same order; they differ in one digit
 of one number. They start together and then drift apart. That is what rounding does over hundreds of steps. So **a
@@ -261,7 +261,7 @@ What the block **costs** can be said from one run: 226 parameters more, and each
 
 1. Break your backward pass. Drop one of the two paths in `cbam`, save the file, and run the chapter again. (`own_block` will
    refuse a wrong block. How would you plant the mistake all the same? Wrap the layer.)
-2. Put the block behind the fourth convolution in place of the second. Does the map get better at finding the digit?
+2. Put the block after the fourth convolution instead of the second. Does the map get better at finding the digit?
 3. Train one epoch with `peak=20`, a hundred times the learning rate. What does the loss do?
 
 <details><summary>What you may find</summary>

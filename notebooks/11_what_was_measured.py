@@ -33,7 +33,7 @@ while. What would you report?
 | **You need** | chapter [10](10_training.ipynb); what a mean and a standard deviation are |
 | **You build** | a judgement |
 
-Section 4 of the document, *CBAM 的优点*, claims three merits. This chapter puts each to the test, and a fourth saying about
+Section 4 of the document, *CBAM 的优点*, claims three merits. This chapter puts each to the test, and also a common saying about
 wrong gradients. All numbers here are read from the files of `cbam-np study`; the full tables, with all that is still to be
 run, are on the page *What was measured* of the documentation.
 
@@ -53,7 +53,7 @@ Count before you measure. $C$ channels of $H \times W$ pixels, reduction $r$, ke
 | SE | $2C^2/r$ | $2C^2/r$ |
 | CBAM | $2C^2/r + 2k^2$ | $4C^2/r + 2k^2HW$ |
 
-**11.1** How many parameters does CBAM have more than SE, for $k = 7$ and any number of channels?
+**11.1** How many more parameters does CBAM have than SE, for $k = 7$ and any number of channels?
 """
 
 # %%
@@ -102,7 +102,7 @@ assert all(cbam > se - 0.05 for se, cbam in slower.values())
 r"""
 In small networks a step with CBAM takes more than half as long again, and even a ResNet-50 is clearly slower, with 0.2 %
 more multiply-adds. (In VGG-16, whose own layers are huge, it's lost in the noise.) What takes the time are the passes over memory: each pooling and each gate reads or writes all of
-$F$, and computes next to nothing on the way. A fused kernel, compiled into one, takes less.
+$F$, and computes next to nothing on the way. One fused, compiled kernel takes less time.
 
 ## Claim 2: better features
 
@@ -133,9 +133,9 @@ assert abs(measured.difference(accuracy["channel"], accuracy["CBAM"]).mean) < 3
 
 # %% [markdown]
 r"""
-**We found no gain.** With attention the mean accuracy is lower in all four variants. How sure is the loss? For CBAM it's about as
+**We found no gain.** With attention the mean accuracy is lower in all four variants. How certain is the drop? For CBAM it's about as
 large as its own interval, and there are four comparisons in this table. One in twenty such intervals misses the truth by
-chance alone, and with four you get four tickets. So: no gain, and a loss that a few more seeds will confirm or not.
+chance alone, and with four you get four chances. So: no gain, and a drop that a few more seeds may or may not confirm.
 
 **Why should it do harm?** One guess: its gates begin near one half, and two of them in a row pass on a quarter of a block's branch.
 In ten epochs that may be a handicap. A guess can be tested: take the block as the authors released it (batch norm in its spatial gate, biases in its MLP), start it once as it is
@@ -224,9 +224,9 @@ assert sum(seed["layer1.0"][-1] < 0.2 for seed in inside["CBAM"]) >= 2
 
 # %% [markdown]
 r"""
-What to see: each line is a seed. They start at chance, and with CBAM they end scattered around it. On the mean they are
-a little above 1 at best, and in some trainings the first block's map even **avoids** the digit. The dashed line is **Grad-CAM**, which asks the gradient of the right class where the last
-feature maps (特征图) matter. It needs no attention at all, and it lies on the digit, by more than twice as much as chance.
+What to see: each line is a seed. They start at chance, and with CBAM they end scattered around it. On average they are
+a little above 1 at best, and in some runs the first block's map even **avoids** the digit. The dashed line is **Grad-CAM**, which asks the gradient of the right class where the last
+feature maps (特征图) matter. It needs no attention at all, and it lies on the digit more than twice as much as chance.
 
 So the network knows where the digit is. Its spatial maps, in these residual blocks, don't say so. In chapter 10, where one
 block sat in a plain chain and everything had to pass through it, the map did lean towards the digit. **A map that is bright somewhere
@@ -234,7 +234,7 @@ isn't an explanation of the network.** Measure what it covers before you call it
 
 ## The saying: "a wrong gradient still trains, only worse"
 
-Nobody wrote this in the document; people say it. Six mistakes were planted in the backward pass (反向传播), one at a time, and the
+The document doesn't say this, but people do. Six mistakes were planted in the backward pass (反向传播), one at a time, and the
 network was trained with each, five times.
 
 <details><summary>Before you look: which would you expect to do the most harm, and which the least?</summary>
@@ -287,7 +287,7 @@ that's the trouble.
 - **Two train far worse**, by more than 20 points: without the path through the features, or without the upstream gradient.
 - **One doesn't train**: without the sigmoid's derivative, all five runs diverged.
 
-So "it trains" is no evidence for a gradient, and "it trains badly" none against one. Check it.
+So "it trains" is no evidence for a gradient, and "it trains badly" is no evidence against one. Check it.
 
 <details><summary>Why might a network do well although the path through its maps is missing?</summary>
 
@@ -300,7 +300,7 @@ That path is a small part of the gradient (chapter 8), and with it the maps' own
 
 Nothing about ImageNet, or about networks with millions of parameters that train for days. Nothing about other optimisers,
 schedules and batch sizes. Nothing about detection and segmentation, until those runs are made. If you have a machine and a
-night: `cbam-np study` goes on where it stopped.
+night to spare, `cbam-np study` continues where it stopped.
 
 ## What you built
 
@@ -311,7 +311,7 @@ A judgement that you can defend:
 - Its maps are **not an explanation**, unless you measure what they cover.
 - A wrong gradient may train as well as a right one. That's why chapter 1 was a gradient check.
 
-What would you tell a friend that it does? Compare with the two sentences that you wrote at the end of chapter 10.
+What would you tell a friend it does? Compare with the two sentences that you wrote at the end of chapter 10.
 
 **Next:** [12. CBAM in PyTorch](12_cbam_in_pytorch.ipynb)
 

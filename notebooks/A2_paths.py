@@ -32,7 +32,7 @@ pictures_b.table_of_routes(tables, PATHS)
 
 # %% [markdown]
 r"""
-On the way from $F''$ to $F'$ there are three paths (路径): through the gate, through the average, through the maximum. From $F'$ to
+From $F''$ to $F'$ there are three paths (路径): through the gate, through the average, through the maximum. From $F'$ to
 $F$ there are three again. The picture shows the length, or norm (范数), of each of the nine parts, as a share of the length of $dF$.
 
 | | |
@@ -46,7 +46,7 @@ carry a good part. (The shares don't add up to 1: the parts are vectors, and the
 
 ## Every step back is linear
 
-How can one take $dF$ apart? Each step of a backward pass is linear in the gradient that comes in: if $dF'$ is a sum of three
+How can you take $dF$ apart? Each step of a backward pass is linear in the gradient that comes in: if $dF'$ is a sum of three
 parts, send each part on alone, and add up at the end. That is exact:
 """
 
@@ -127,7 +127,7 @@ print("the seed of that block:", seed)
 r"""
 ## What you built
 
-- A way to take any gradient apart that is a sum of paths.
+- A way to take apart any gradient that is a sum of paths.
 - A reason for tight tolerances and several seeds that doesn't depend on taste.
 
 **The code:** [paths.py](../cbam_np/course/paths.py)

@@ -1,7 +1,7 @@
 """My CBAM.
 
-Here you build the Convolutional Block Attention Module, function by function. The chapters say when. Every function
-gives back its output and its own backward:
+Here you build the Convolutional Block Attention Module, function by function. The chapters tell you when. Every
+function returns its output and its own backward:
 
     out, backward = op(x, w)
     d_x, d_w = backward(d_out)       # one gradient for each input, in their order; a single one comes without a tuple
