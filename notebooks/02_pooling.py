@@ -2,7 +2,7 @@
 r"""
 # 2. Pooling, over space and over channels · 池化
 
-> **How do you boil a whole feature map down to one number, and who gets the gradient afterwards?**
+> **How does a whole feature map become one number, and which of its pixels get the gradient afterwards?**
 """
 
 # %% tags=["hide-input"]
@@ -28,7 +28,7 @@ pooling (最大池化). The average says how much there is on the whole; the max
 
 | | |
 |---|---|
-| **Time** | 50 minutes |
+| **Time** | 75 minutes |
 | **You need** | chapter [1](01_the_block.ipynb), the derivative of a sum |
 | **You build** | four poolings, forward and backward |
 
@@ -107,8 +107,8 @@ that it moves:
 $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c'] \cdot \frac{\partial F^c_{\text{avg}}[n',c']}{\partial F[n,c,i,j]}$$
 
 So we need just one thing: how much does each output move when one pixel moves? (In this chapter each pooling is by
-itself: $F$ goes into it and nowhere else. In chapter 4, where $F$ goes to several places, the gradients will be added
-up.)
+itself: $F$ goes into it and nowhere else. Only question 2.1 looks ahead to chapter 4, where $F$ goes to several places and
+the gradients add.)
 
 **Step 1.** Does the pixel $F[n,c,i,j]$ occur in the sum for $F^c_{\text{avg}}[n',c']$? Only if it belongs to the same
 sample and the same channel. Otherwise the derivative is 0.
@@ -178,7 +178,7 @@ r"""
 What to see: the average hands out the upstream gradient in small equal shares, the maximum gives all of it to one pixel.
 In each channel both add up to the upstream gradient.
 
-**2.1** In the block *both* poolings read the same $F$. Let the upstream gradient of channel 0 be 6 for the average and 12
+**2.1** In the block *both* poolings read the same $F$, and what they send back adds, as at the fork in chapter 0. Let the upstream gradient of channel 0 be 6 for the average and 12
 for the maximum. What is the gradient of the pixel with the 5, and what is the gradient of the pixel with the 3? Type a
 pair.
 """

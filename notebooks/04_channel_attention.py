@@ -18,17 +18,17 @@ from cbam_np.ops import gate, sigmoid
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
 
-# %% mystnb={"image": {"alt": "Three black arrows leave F: to both poolings and to the product. Three red ones return."}}
+# %% mystnb={"image": {"alt": "Three arrows leave F: to both poolings and to the product. Three red ones return."}}
 pictures_a.channel_branch()
 
 # %% [markdown]
 r"""
-Black goes forward, red comes back. Three black arrows leave $F$, so three red ones come back to it. You already have both
+The red arrows go backward, the others forward. Three arrows leave $F$, so three red ones come back to it. You already have both
 poolings and the MLP. What is missing is the sigmoid (S 型函数), which turns numbers into gates, and the product.
 
 | | |
 |---|---|
-| **Time** | 50 minutes |
+| **Time** | 75 minutes |
 | **You need** | chapters [2](02_pooling.ipynb) and [3](03_the_shared_mlp.ipynb), the derivative of one over something |
 | **You build** | `sigmoid`, `gate`, `channel_attention` |
 
@@ -151,7 +151,7 @@ r"""
 ### Build 10 of 16 · `gate`
 
 One function for both stages: $m$ has the shape $(N, C, 1, 1)$ or $(N, 1, H, W)$, and you find out from the shape which
-one it is. Here `gate` is given the map, so `d_f` is only the part through the product.
+one it is. Here `gate` is given the map, so `d_f` is only what comes back on the direct path.
 
 - How can you tell over which axes `m` was repeated?
 - `d_m` must have exactly the shape of `m`. What does `keepdims` do for you?
@@ -198,7 +198,7 @@ r"""
 </details>
 """
 
-# %% mystnb={"image": {"alt": "d_f is the sum of the gate path, the constant average path and the one-pixel maximum path."}}
+# %% mystnb={"image": {"alt": "d_f is the sum of the direct path, the constant average path and the one-pixel maximum path."}}
 f = np.array([[[[1.0, 5.0, 2.0], [0.0, 3.0, 1.0]], [[-2.0, 0.0, -1.0], [-4.0, -3.0, 4.0]]]])
 d_f1 = np.array([[[[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]]])
 a = np.log(3) / 4
@@ -218,14 +218,14 @@ assert np.array_equal(gate(np.array([3 / 4, 1 / 4]).reshape(1, 2, 1, 1), f)[1](d
 
 # %% [markdown]
 r"""
-What to see: the gate path is nonzero only where the upstream gradient is. The average path puts the same small number on
+What to see: the direct path is nonzero only where the upstream gradient is. The average path puts the same small number on
 every pixel of a channel. The maximum path puts one larger number on one pixel.
 
 ## The backward pass: three paths
 
 $F$ is used three times, so by the total derivative of chapter [3](03_the_shared_mlp.ipynb) three gradients arrive at it,
-and they add. We call them **paths** (路径): the **gate path** through the product, the **average path** and the **max
-path** through the two poolings.
+and they add. We call them **paths** (路径). The **direct path** goes through the product $F \otimes M_c$ itself. The **average
+path** and the **maximum path** go through the two poolings; together they are the **map path** of chapter 0.
 
 $$\boxed{dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad
 dF = M_c \otimes dF' + dF_{\text{avg}} + dF_{\text{max}}}$$
@@ -266,7 +266,7 @@ d_f = sum(paths.values())
 wrong_by = {name: np.linalg.norm(path) / np.linalg.norm(d_f) for name, path in paths.items()}
 for name, share in wrong_by.items():
     print(f"without the {name:7} path d_f is wrong by {share:.0%}")
-assert wrong_by["average"] < 0.1 < wrong_by["gate"]
+assert wrong_by["average"] < 0.1 < wrong_by["direct"]
 
 # %% [markdown]
 r"""

@@ -68,8 +68,8 @@ def test_every_answer_is_asked_once_in_its_chapter_and_accepted() -> None:
         ("12.1", (0.75, -2), "multiplied by g"),
         ("12.1", (0.75, 5.5), "check the sign"),
         ("A2.1", (1, 49, 49), "In how many channels"),
-        ("A2.1", (49, 147, 49), "Through the gate"),
-        ("A2.1", (1, 147, 147), "Through the maximum"),
+        ("A2.1", (49, 147, 49), "The direct path"),
+        ("A2.1", (1, 147, 147), "The maximum path"),
         ("A2.1", 3, "Expected three numbers"),
     ],
 )

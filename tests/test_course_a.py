@@ -101,7 +101,7 @@ def test_wrong_answers_get_a_question(number: str) -> None:
 def test_what_is_said_about_a_wrong_answer() -> None:
     assert answers_a.a_0_1((128, 210)).startswith("Number 2 of 2 is not 210. ")  # type: ignore[union-attr]
     assert answers_a.a_3_1((1, 2)) == "Expected one number, got 2 numbers."
-    assert answers_a.a_0_2(-3.3) == "-3.30 is what arrives on the gate path. Does x have another way to y?"
+    assert answers_a.a_0_2(-3.3) == "-3.30 is what arrives on the map path. Does x have another way to y?"
     assert answers_a.a_0_2(0.704 + 0.007) is not None
     assert answers_a.a_0_2(0.704 - 0.005) is None
     assert answers_a.a_3_1(float("nan")) is not None

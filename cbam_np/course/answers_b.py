@@ -168,16 +168,16 @@ def a_12_1(value: Any) -> str | None:
 def a_A2_1(value: Any) -> str | None:
     """One entry; 7 · 7 pixels in all 3 channels; 7 · 7 pixels in the largest channel of each."""
     if not isinstance(value, tuple) or len(value) != 3:
-        return f"Expected three numbers, for gate, average and maximum, got {value!r}."
-    gate, average, maximum = (int(x) for x in value)
-    if gate != 1:
+        return f"Expected three numbers, for direct, average and maximum path, got {value!r}."
+    direct, average, maximum = (int(x) for x in value)
+    if direct != 1:
         return (
-            f"Through the gate: got {gate}. F″ is a product entry by entry: how many entries of F′ does one of F″ see?"
+            f"The direct path: got {direct}. F″ is a product entry by entry: how many entries of F′ does one of F″ see?"
         )
     if average != 147:
-        return f"Through the average: got {average}. The gate of a pixel sees 7·7 pixels. In how many channels?"
+        return f"The average path: got {average}. The gate of a pixel sees 7·7 pixels. In how many channels?"
     if maximum != 49:
-        return f"Through the maximum: got {maximum}. At each of the 7·7 pixels, how many channels get something?"
+        return f"The maximum path: got {maximum}. At each of the 7·7 pixels, how many channels get something?"
     return None
 
 
