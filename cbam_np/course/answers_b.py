@@ -82,20 +82,20 @@ def a_7_1(value: Any) -> str | None:
 
 
 def a_7_2(value: Any) -> str | None:
-    """Three ways from F″ to F′, then three from F′ to F."""
+    """Three paths from F″ to F′, then three from F′ to F."""
     return _number(
         value,
         9,
         0,
-        {6: "After each of the three ways to F′, there are three to F. They multiply."},
-        f"Got {value}. Count the ways from F″ to F′, and the ways from F′ to F. Each may follow each.",
+        {6: "After each of the three paths to F′, there are three to F. They multiply."},
+        f"Got {value}. Count the paths from F″ to F′, and the paths from F′ to F. Each may follow each.",
     )
 
 
 def a_8_1(value: Any) -> str | None:
-    """1e-8 or so against 1e-11 or so."""
+    """3e-9 against 3e-12, to a power of ten."""
     got = float(value)
-    if got in (1e2, 1e3, 1e4):
+    if 300 < got < 3000:
         return None
     return f"Got {value}. Read the lowest points of both V shapes on the axis on the left, and divide them."
 
