@@ -41,9 +41,9 @@ just does the writing.
 
 | | |
 |---|---|
-| **Time** | about 40 minutes |
+| **Time** | about 45 minutes |
 | **You need** | chapter 7, and to have seen a PyTorch module before |
-| **You build** | your backward inside PyTorch, and a loader for the authors' weights |
+| **You build** | nothing new in your file: you see your backward work inside PyTorch, and read a loader for the authors' weights |
 
 <details><summary>What the document has</summary>
 
@@ -135,7 +135,7 @@ leaves = [torch.tensor(x, requires_grad=True) for x in (f, *block.params.values(
 gradients = torch.autograd.grad(MyCBAM.apply(*leaves), leaves, torch.tensor(d_f2))
 for name, d, right in zip(("f", *block.params), gradients, (d_f, *block.grads.values()), strict=True):
     assert apart(d, right) < 1e-12
-    print(f"d {name:15} came through PyTorch out of that backward")
+    print(f"d {name:15} came back through PyTorch")
 
 # %% [markdown]
 r"""
@@ -177,7 +177,7 @@ things have to be done before their weights fit formulas (1) to (11), and if you
 | both layers of the MLP have a bias | take $b_1$ and $b_2$ over; $b_2$ is added twice, once for each pooled vector |
 
 **Folding.** When a network is used and no longer trained, its batch norm works with fixed numbers: mean $\mu$,
-variance $v$, and the learned $\gamma$ and $\beta$.
+variance $v$, and the learned $\gamma$ and $\beta$. (In chapter 10, $\mu$ and $v$ were something else.)
 
 $$\gamma\, \frac{\text{Conv}(x, K) - \mu}{\sqrt{v + \epsilon}} + \beta = \text{Conv}(x, gK) + (\beta - g\mu) \qquad
 g = \frac{\gamma}{\sqrt{v+\epsilon}}$$
@@ -309,10 +309,10 @@ inserting CBAM, train again.
 
 - The block in PyTorch, equal to yours to twelve digits, and a name for each node of its graph.
 - Your own backward inside autograd.
-- A loader that knows the three differences between the paper's formulas and the authors' code.
+- You have read a loader that knows the three differences between the paper's formulas and the authors' code.
 
-**This is the end of the core track.** You began with an empty file. You've written sixteen functions with their gradients, and
-the check that proves them; found seven bugs that others had made, and one that wasn't there; trained the block and watched its
+**This is the end of the core track.** You began with an empty file. You've written sixteen functions, the
+block with all its gradients and the check that judges them; found seven bugs that others had made, and one that wasn't there; trained the block and watched its
 maps learn; and you know what it was measured to do, and what it wasn't. Tell a friend.
 
 **If you want to go on:** [A1. From NumPy to CuPy](A1_numpy_to_cupy.ipynb) · [A2. Nine paths](A2_paths.ipynb) ·

@@ -64,6 +64,23 @@ def a_10_3(value: Any) -> str | None:
     return f"v is right. w: expected 1 - 0.1 · v with the new v, got {w:.4g}."
 
 
+def a_10_4(value: Any) -> str | None:
+    """A step with momentum for arrays, after the step before it, which left a velocity."""
+    w, d_w, v = np.random.default_rng(0).normal(size=(3, 2, 3))
+    before = w.copy(), d_w.copy(), v.copy()
+    got = value(w, d_w, v, 0.1)
+    if not isinstance(got, tuple) or len(got) != 2:
+        return f"Expected two arrays, the new w and the new v, got {describe_value(got)}."
+    if not all(np.array_equal(x, y) for x, y in zip((w, d_w, v), before, strict=True)):
+        return "It changes what it is given. Write v = ... and not v += ..., which changes the caller's array."
+    new_v = 0.9 * v + d_w
+    if not np.allclose(got[1], new_v):
+        return "v: expected 0.9 · v + dw, in every entry."
+    if np.allclose(got[0], w - 0.1 * v):
+        return "v is right. But w took its step with the old v; the new one comes first."
+    return None if np.allclose(got[0], w - 0.1 * new_v) else "v is right. w: expected w - lr · v with the new v."
+
+
 def a_7_1(value: Any) -> str | None:
     """(56 · 56) rows and (64 · 56 · 56) columns."""
     rows, columns = 56 * 56, 64 * 56 * 56
