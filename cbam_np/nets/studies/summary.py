@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cbam_np.nets.studies import plan
-from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SHORT, Run
+from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SAID, SHORT, Run
 from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
@@ -383,10 +383,10 @@ def bugs(results: list[Result]) -> str:
         d = difference(right, found)
         answer = bug_verdict(d, falls, len(runs), falls_right > 0, len(MISTAKES)) if mistake else ""
         if mistake:
-            groups[answer].append(mistake)
+            groups[answer].append(SAID.get(mistake, mistake))
         rows.append(
             [
-                mistake or "none: the right backward",
+                SAID.get(mistake, mistake) or "none: the right backward",
                 error,
                 f"{falls} of {len(runs)}" + (f", {ended} diverged" if ended else ""),
                 percent(interval(list(found.values()))),
