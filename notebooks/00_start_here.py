@@ -85,11 +85,11 @@ you watch *its* maps learn.
 | 6 | [Its gradient](06_its_gradient.ipynb) · 卷积的梯度 | 90 min | col2im, its backward, spatial attention |
 | 7 | [The whole backward pass](07_the_whole_backward.ipynb) · 完整的反向传播 | 50 min | **your CBAM** |
 | 8 | [Checking a gradient](08_checking_a_gradient.ipynb) · 梯度检查 | 60 min | a test of your own check |
-| 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | 65 min | repairs of seven blocks |
+| 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | 60 min | repairs of seven blocks |
 | 10 | [Training](10_training.ipynb) · 训练 | 45 min | a network with your block in it |
 | 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | 45 min | a judgement |
 | 12 | [CBAM in PyTorch](12_cbam_in_pytorch.ipynb) · 用 PyTorch 实现 CBAM | 45 min | your backward inside PyTorch |
-| | **together** | **800 min** | two long days, or two weekends |
+| | **together** | **about 800 min** | two long days, or two weekends |
 
 Four appendices: [from NumPy to CuPy](A1_numpy_to_cupy.ipynb), [path statistics](A2_paths.ipynb),
 [the document's misprints](A3_misprints.ipynb), and [why the derivation pays](A4_fused.ipynb).
