@@ -114,8 +114,7 @@ $$v \leftarrow \mu\, v + dw \qquad\qquad w \leftarrow w - \eta\, v$$
 
 $\eta$ is the learning rate (学习率), $\mu = 0.9$, and here $v$ is a velocity, of the shape of $w$.
 
-**10.3** Take one step by hand: $w = 1$, $dw = 0.5$, $v = 0.2$, $\eta = 0.1$. What
-are the new $w$ and the new $v$?
+**10.3** Take one step by hand: $w = 1$, $dw = 0.5$, $v = 0.2$, $\eta = 0.1$. What are the new $w$ and the new $v$?
 """
 
 # %%
@@ -271,15 +270,15 @@ So yes, to a degree: the gates are **most open on the digit**, more than on brig
 the digit's name was ever said. But it's no spotlight. The pieces aren't shut off, and large parts of the background stay
 half open, perhaps because nothing makes the network close them.
 
-This was one run. We made three more with other scenes and other first weights: the gates were most open on the digit each time, sometimes
-only just, and whether the pieces or the background came second changed from run to run. Chapter
+This was one run. We made three more with other scenes and other first weights: the gates were most open on the digit each
+time, sometimes only just, and whether the pieces or the background came second changed from run to run. Chapter
 [11](11_what_was_measured.ipynb) asks the same of a deeper network, with several seeds, and there the answer is weaker.
 
 ## What does the block gain?
 
 On this page, nothing: without attention the loss falls **faster**. At the end the accuracies with and without differ by a few
-points, and one nudged weight made a larger difference on the way. (Two gates near one half let a quarter of everything through at the start.
-Chapter 11 tests whether that is the reason.) But one run of each is no experiment. A fair comparison needs several seeds, a
+points, and one nudged weight made a larger difference on the way. (Two gates near one half let a quarter of everything
+through at the start. Chapter 11 tests whether that is the reason.) But one run of each is no experiment. A fair comparison needs several seeds, a
 learning rate chosen for each network, and an interval around the mean. Chapter 11 reports one.
 
 What the block **costs** can be said from one run: 226 parameters more, and each step takes longer.
@@ -299,14 +298,16 @@ What the block **costs** can be said from one run: 226 parameters more, and each
    train(own_block(network("cbam"), cut))
    ```
 
-   To drop a single path, copy `cbam` and `channel_attention` in your file, under new names, and leave the path out of the copy.
+   To drop a single path, copy `channel_attention` and `cbam` in your file under new names, leave the path out of the first
+   copy, let the second call the first, and put the second in.
 2. Put the block after the fourth convolution instead of the second. Does the map get better at finding the digit?
 3. Train one epoch with `peak=20`, a hundred times the learning rate. What does the loss do?
 
 <details><summary>What you may find</summary>
 
 1. With `cut` the first two convolutions stay at random weights. The network learns all the same, but worse: in our run it
-   reached about 60 % in place of 80 %. Without a single path it depends on the path, and often hardly anything happens: chapter 11 has six such mistakes, and three of them do no measurable harm.
+   reached about 60 % in place of 80 %. If a single path is dropped, it depends on the path, and often hardly anything
+   happens: chapter 11 has six such mistakes, and for three of them no harm could be shown.
 2. In our run it opened wide on the digit and stayed well below that on the pieces: deeper features know more about digits. But
    there the map has 6 by 6 pixels only.
 3. It climbs, in our run to several times $\ln 10$. The gradient says what happens nearby; a long step ends far away.
