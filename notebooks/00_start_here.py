@@ -279,6 +279,7 @@ so.
 | $\otimes$, $\odot$ | `*` | | multiplication with broadcasting; of equal shapes | 广播乘法 |
 | $L$ | | one number | the loss, at the end of the network | 损失 |
 | $dF$ | `d_f` | as $F$ | $\partial L / \partial F$, the gradient of $F$; $dW_1$, $dM_c$, … likewise | 梯度 |
+| $dF_{\text{direct}}$, $dF_{\text{map}}$ | `d_f_direct`, `d_f_map` | as $F$ | the two parts of $dF$: on the direct path and on the map path | |
 | | `d_out` | as the output | the upstream gradient of an operation | 上游梯度 |
 
 The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. On a function, the prime means the derivative: $\sigma'$ is the slope
