@@ -326,7 +326,7 @@ def test_at_equal_time_the_nearest_longer_training_is_compared_with() -> None:
 @pytest.mark.parametrize(("p", "said"), [(0.0062, "on the digit"), (0.0063, "chance not ruled out")])
 def test_chance_is_ruled_out_below_a_limit(p: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "against", lambda values, chance: p)
-    assert summary.looking_verdict([1.5, 1.6], comparisons=8) == said
+    assert summary.looking_verdict([1.5, 1.6, 1.5, 1.6, 1.5], comparisons=8) == said
 
 
 @pytest.mark.parametrize(("factor", "agrees"), [(1.0009, True), (1.0011, False)])

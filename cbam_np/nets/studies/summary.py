@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cbam_np.nets.studies import plan
-from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SHORT, Run
+from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SAID, SHORT, Run
 from cbam_np.nets.studies.statistics import ENOUGH, LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
@@ -384,10 +384,10 @@ def bugs(results: list[Result]) -> str:
         d = difference(right, found)
         answer = bug_verdict(d, falls, len(runs), falls_right > 0, len(MISTAKES)) if mistake else ""
         if mistake:
-            groups[answer].append(mistake)
+            groups[answer].append(SAID.get(mistake, mistake))
         rows.append(
             [
-                mistake or "none: the right backward",
+                SAID.get(mistake, mistake) or "none: the right backward",
                 error,
                 f"{falls} of {len(runs)}" + (f", {ended} diverged" if ended else ""),
                 percent(interval(list(found.values()))),
@@ -445,7 +445,7 @@ def light_short(results: list[Result]) -> str:
 
 
 def features_short(results: list[Result]) -> str:
-    """CBAM against no attention in all settings."""
+    """CBAM against no attention in all settings with enough runs."""
     said = []
     for setting in settings(results):
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
@@ -464,8 +464,9 @@ def everywhere_short(results: list[Result]) -> str:
     places, said = sorted({(r.run.net, r.run.head) for r in results}), []
     for net, head in places:
         d = difference(*(scores(results, variant=variant, net=net, head=head) for variant in ("none", "CBAM")))
-        said.append(f"{head} head of {net}, {points_and_verdict(d, len(PLACES))}")
-    return f"The score with CBAM minus that without: {'; '.join(said)}."
+        if d.n:
+            said.append(f"{head} head of {net}, {points_and_verdict(d, len(PLACES))}")
+    return f"The score with CBAM minus that without: {'; '.join(said) or 'not compared yet'}."
 
 
 def points_and_verdict(d: Difference, comparisons: int) -> str:
