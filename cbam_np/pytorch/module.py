@@ -4,6 +4,8 @@ The forward lines are the same formulas; the backward is left to autograd, unles
 same names and shapes as in the NumPy block and go both ways without loss. Needs the extra "torch".
 """
 
+from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
+
 from importlib import import_module
 from typing import Any
 
