@@ -35,7 +35,8 @@ from cbam_np.pytorch.variants import (
 )
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
-SECONDS = 20.0  # of computing, whatever else the machine does, for the search of three deviations at once, and as much for that of three in each half
+# of computing, whatever else the machine does: for the search of three deviations at once, and of three in each half
+SECONDS = 20.0
 SAMPLES = 6  # enough that no path is shut by the ReLU in all of them
 DRAWS = 4  # of random parameters, until the layers make sense in two
 RARE = ("padding", "activation", "dilation", "spatial max over", "channel max over", "output")
