@@ -1,7 +1,7 @@
 """My CBAM.
 
-Here you build the Convolutional Block Attention Module, function by function. The chapters say when. Every function
-gives back its output and its own backward:
+Here you build the Convolutional Block Attention Module, function by function. The chapters tell you when. Every
+function returns its output and its own backward:
 
     out, backward = op(x, w)
     d_x, d_w = backward(d_out)       # one gradient for each input, in their order; a single one comes without a tuple
@@ -23,7 +23,7 @@ import numpy as np
 def slopes(op, inputs, which, d_out):
     """1 · The slope of L = Σ d_out ⊙ out along every entry of one input, by central differences.
 
-        slope at entry i = (L(that entry + h) - L(that entry - h)) / 2h          h about 1e-5
+        slope at entry i = (L(that entry + ε) - L(that entry - ε)) / (2ε)          ε about 1e-5
 
     op: a function with out, backward = op(*inputs). inputs: a tuple of float64 arrays. which: which of them is moved.
     d_out: of the shape of out -> an array of the shape of inputs[which]. The inputs are the same afterwards.
@@ -37,8 +37,9 @@ def largest_error(op, *inputs, seed=0):
     Draw a random d_out from the seed (not ones: why?), call backward, and measure the slopes of every input. The result
     is the largest difference of any entry of any gradient, without its sign.
 
-    op: a function with out, backward = op(*inputs). inputs: float64 arrays -> a number: about 1e-9 if the gradients are
-    right. If op has one input, its backward returns one array and not a tuple.
+    op: a function with out, backward = op(*inputs). inputs: float64 arrays of any shapes -> a number: about 1e-9 if
+    the gradients are right. There is no NaN to look for. If op has one input, its backward returns one array and not
+    a tuple.
     """
     raise NotImplementedError("not written yet")
 
@@ -161,28 +162,28 @@ def im2col(x, k):
     raise NotImplementedError("not written yet")
 
 
+def conv2d(x, kernel):
+    """13 · The convolution of formula (10): stride 1, zeros around x, no bias. The backward is for chapter 6.
+
+        out[n, o, i, j] = Σ_{c,a,b} kernel[o, c, a, b] · x_padded[n, c, i + a, j + b]
+
+    x: (N, C, H, W), kernel: (O, C, k, k) -> out: (N, O, H, W). In CBAM C = 2 and O = 1.
+    backward(d_out) returns d_x, d_kernel.
+    """
+    raise NotImplementedError("not written yet")
+
+
 # --- Chapter 6: its gradient, and spatial attention ------------------------------------------------------------------
 
 
 def col2im(columns, shape, k):
-    """13 · The adjoint of im2col: every column is added back into the window it was copied from.
+    """14 · The adjoint of im2col: every column is added back into the window it was copied from.
 
         x_padded[n, c, i + a, j + b] += columns[n, (c,a,b), (i,j)]       for all (a,b), (i,j)
 
     Then the padding is cut off. A plain array comes out, no backward.
 
     columns: (N, C·k², H·W), shape: (N, C, H, W) -> x: (N, C, H, W).
-    """
-    raise NotImplementedError("not written yet")
-
-
-def conv2d(x, kernel):
-    """14 · The convolution of formula (10): stride 1, zeros around x, no bias. The forward is for chapter 5.
-
-        out[n, o, i, j] = Σ_{c,a,b} kernel[o, c, a, b] · x_padded[n, c, i + a, j + b]
-
-    x: (N, C, H, W), kernel: (O, C, k, k) -> out: (N, O, H, W). In CBAM C = 2 and O = 1.
-    backward(d_out) returns d_x, d_kernel.
     """
     raise NotImplementedError("not written yet")
 

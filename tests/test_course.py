@@ -18,6 +18,7 @@ from cbam_np.course import answer, answers, check, my_file, own_block, progress,
 from cbam_np.course.exercise import Case, Exercise
 from cbam_np.course.exercises import EXERCISES
 from cbam_np.course.judge import FORWARD, RIGHT, UNWRITTEN, WAITS, WRONG, Verdict, judge
+from cbam_np.course.own_function import own_function, package_cbam
 
 ROOT = Path(__file__).parents[1]
 STUBS, SOLUTION = ROOT / "notebooks" / "my_cbam.py", ROOT / "notebooks" / "solutions" / "my_cbam.py"
@@ -727,7 +728,7 @@ def test_the_learners_block_trains_in_a_network(
     monkeypatch.setenv(my_file.VARIABLE, str(SOLUTION))
     net = small_network()
     own = own_block(net)
-    assert capsys.readouterr().out == "Your cbam is in 3 blocks: layer1.0, layer2.0, layer3.0\n"
+    assert capsys.readouterr().out == "Your cbam is in 3 places: layer1.0, layer2.0, layer3.0\n"
     rng = np.random.default_rng(0)
     x, d_logits = rng.normal(size=(2, 1, 8, 8)), rng.normal(size=(2, 3))
     np.testing.assert_allclose(own(x), net(x), rtol=1e-10)
@@ -745,10 +746,35 @@ def test_the_learners_block_trains_in_a_network(
 def test_a_block_that_is_not_right_is_not_put_in(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = small_network()
     assert own_block(net) is net
-    assert capsys.readouterr().out.startswith("your cbam is not written yet. Until it is right, the package's own")
+    assert capsys.readouterr().out.startswith("Your cbam: not written yet. Until it is right, the package's takes")
     mine.unlink()
     assert own_block(net) is net
     assert "there is no file" in capsys.readouterr().out
+
+
+def test_another_function_is_put_in_unjudged(capsys: pytest.CaptureFixture[str]) -> None:
+    def nothing_comes_back(f: Any, w1: Any, w2: Any, kernel: Any) -> Any:
+        f2, backward = solved.cbam(f, w1, w2, kernel)
+        return f2, lambda d_f2: (0 * f, *backward(d_f2)[1:])
+
+    net = small_network()
+    own = own_block(net, nothing_comes_back)
+    assert capsys.readouterr().out.startswith("Your nothing_comes_back is in 3 places")
+    rng = np.random.default_rng(0)
+    x, d_logits = rng.normal(size=(2, 1, 8, 8)), rng.normal(size=(2, 3))
+    np.testing.assert_allclose(own(x), net(x), rtol=1e-10)
+    assert np.abs(own.backward(d_logits) - net.backward(d_logits)).max() > 1e-3 * np.abs(own.backward(d_logits)).max()
+
+
+def test_the_learners_function_is_called_where_it_is_right(
+    monkeypatch: pytest.MonkeyPatch, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert own_function("largest_error") is solved.largest_error
+    assert own_function("cbam") is package_cbam
+    assert capsys.readouterr().out.count("Until it is right, the package's takes its place.\n") == 2
+    monkeypatch.setenv(my_file.VARIABLE, str(SOLUTION))
+    assert own_function("largest_error").__code__.co_filename == str(SOLUTION)
+    assert not capsys.readouterr().out
 
 
 def test_a_network_without_cbam_has_no_place_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ COL2IM = (
 )
 
 col2im = Exercise(
-    13, "col2im", 6, "(10)", ("x",), _col2im_cases(),
+    14, "col2im", 6, "(10)", ("x",), _col2im_cases(),
     mistakes=COL2IM,
     hints={"x": ("im2col reads k² slices of x_padded. What does the adjoint do with the same k² slices?",
                  "It adds to them. A pixel lies in up to k² windows, and gets something from each.",
@@ -163,7 +163,7 @@ CONV2D = (
 )
 
 conv2d = Exercise(
-    14, "conv2d", 5, "(10)", ("out", "d_x", "d_kernel"), _conv_cases(),
+    13, "conv2d", 5, "(10)", ("out", "d_x", "d_kernel"), _conv_cases(),
     mistakes=CONV2D,
     hints={
         "out": ("With the windows as columns, one matrix product does it all. Which matrix does the kernel become, of which shape?",
