@@ -248,9 +248,9 @@ CASES = {
             "Look at the last line of the backward of cbam. What has become of d_f_map?",
         ),
         "The map was treated as a constant, so one of the two paths to F is missing. Nothing crashes, and all "
-        "parameters of this block learn as they should; what suffers is every layer before it. Only who derives by "
-        f"hand loses a path so easily: in none of the {COMPARED} modules on the page CBAM in the wild whose gradients "
-        "could be compared is one lost, since PyTorch derives them.",
+        "parameters of this block learn as they should; what suffers is every layer before it. A path is lost "
+        f"this easily only when you derive by hand: the {COMPARED} modules on the page CBAM in the wild whose "
+        "gradients could be compared have both, since PyTorch derives them.",
         "the path through M_c is dropped",
     ),
     "C": Case(
