@@ -13,7 +13,7 @@ from importlib import import_module
 from textwrap import dedent
 from typing import Any, NamedTuple
 
-from generated import measured, table
+from generated.tables import measured, table
 from source_pages import place
 from sphinx.ext.autodoc.mock import mock
 
