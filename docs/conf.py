@@ -26,7 +26,7 @@ exclude_patterns = ["**/_*", "**/.*", "build"]
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.linkcode",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_reredirects",
@@ -40,10 +40,11 @@ extensions = [
     "katex",
     "machines",
     "notfound.extension",
+    "numpydoc",
     "sphinxext.opengraph",
+    "solved",
     "source_pages",
 ]
-from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
 
 MOVED = {  # chapters of the first edition, and where their matter is now
     "02_pooling_over_space": "02_pooling",
@@ -59,8 +60,10 @@ redirects = {f"notebooks/{folder}{old}": f"{new}.html" for old, new in MOVED.ite
 
 smartquotes = False
 nitpicky = True
+viewcode_line_numbers = True
 suppress_warnings = ["config.cache"]
 autodoc_typehints = "none"  # the docstrings give shapes and dtypes, which no annotation can
+numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["torch"]
 python_display_short_literal_types = True
@@ -86,7 +89,7 @@ html_theme = "furo"
 html_title = "cbam_np"
 html_math_renderer = "katex"
 html_static_path = ["_static", "_vendor/katex"]
-html_css_files = ["katex.min.css", "site.css"]
+html_css_files = ["katex.min.css", "site.css", "reference.css"]
 html_js_files = [("scroll.js", {"defer": "defer"})]
 html_favicon = "_static/favicon.svg"
 html_extra_path = ["_extra"]

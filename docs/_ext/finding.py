@@ -1,4 +1,4 @@
-"""What the search finds: each formula by its number and its names, no solved exercise, and formulas in results once."""
+"""What the search finds: each formula by its number and its names, each exercise, and formulas in results once."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ def enter(section: nodes.section, *words: str) -> None:
 
 
 class Words(SphinxTransform):
-    """Entries of the index, which the search puts first; and a solved notebook is left out of it."""
+    """Entries of the index, which the search puts first."""
 
     default_priority = 840  # before the entries are collected
 
@@ -43,7 +43,6 @@ class Words(SphinxTransform):
         """Do it for the document that was just read."""
         page = self.env.docname
         if "/solutions/" in page:
-            self.env.metadata[page]["nosearch"] = True
             return
         for section in list(self.document.findall(nodes.section)):
             exercise = EXERCISE.match(section.next_node(nodes.title).astext())

@@ -7,7 +7,7 @@ from generated.tables import table
 def overview() -> str:
     """One line for each formula."""
     rows = [
-        [f"({f.number})", f"[{f.name}](#formula-on-this-page-{f.number})", f.chinese, f"${f.as_read}$"]
+        [f"{{formula}}`{f.number}`", f"[{f.name}](#formula-on-this-page-{f.number})", f.chinese, f"${f.as_read}$"]
         for f in FORMULAS
     ]
     return table(["no.", "name", "中文", "formula"], rows)
@@ -21,7 +21,7 @@ def formulas() -> str:
 def formula_section(formula: Formula) -> str:
     """Everything about one formula."""
     chapters = ", ".join(f"[](/notebooks/{name}.ipynb)" for name in formula.chapters)
-    functions = ", ".join(f"[`{name.rsplit('.', 1)[1]}`](code:{name})" for name in formula.functions)
+    functions = ", ".join(f"{{py:func}}`~{name}`" for name in formula.functions)
     gradient = "\n\n".join(f"$${part}$$" for part in formula.gradient.split(r"\qquad"))
     file, test = formula.test.split("::", 1)
     return f"""
@@ -32,7 +32,7 @@ As the document has it:
 
 $${formula.document}$$
 
-As it should be read, ({formula.number}), with the shape ({", ".join(formula.shape)}) on the left:
+As it should be read, {{formula}}`{formula.number}`, with the shape ({", ".join(formula.shape)}) on the left:
 
 $${formula.as_read}$$
 
