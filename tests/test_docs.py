@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from pkgutil import resolve_name
 from threading import Thread
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
 import numpy as np
 import pytest
+from numpydoc.docscrape import NumpyDocString
 
 import cbam_np
 import cbam_np.ops
@@ -100,6 +102,61 @@ def test_every_public_name_is_in_the_reference_with_an_example(name: str) -> Non
     pages = [page for page in PAGES if named.search(text_of(page)) or of_module.search(text_of(page))]
     assert len(pages) == 1
     assert re.search(rf"\b{short}\b", examples(pages[0]))
+
+
+# --- tables of arguments ----------------------------------------------------------------------------------------------
+
+
+def documented() -> Iterator[str]:
+    """What the pages of the reference show: all that is public, the rest that they name, and the methods of classes."""
+    named = re.findall(r"^\.\. auto(?:function|class):: (\S+)$", "\n".join(map(text_of, PAGES)), flags=re.MULTILINE)
+    for name in dict.fromkeys([*public_names(), *named]):
+        yield name
+        found = resolve_name(name)
+        if inspect.isclass(found):
+            yield from (
+                f"{name}.{short}" for short, f in vars(found).items() if inspect.isfunction(f) and short[0] != "_"
+            )
+
+
+def signature_of(found: Any) -> list[str]:
+    """The names of the arguments, as a docstring writes them."""
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = [p for p in inspect.signature(found).parameters.values() if p.name != "self"]
+    return [stars.get(p.kind, "") + p.name for p in parameters]
+
+
+def table_of(docstring: str) -> list[tuple[str, str]]:
+    """The names of the arguments in the docstring's table, and their types; one row may be about several."""
+    rows = NumpyDocString(docstring)["Parameters"]
+    return [(name, row.type) for row in rows for name in row.name.split(", ")]
+
+
+def faults_in_table(found: Any) -> list[str]:
+    rows = table_of(inspect.getdoc(found) or "")
+    wrong = [] if [name for name, _ in rows] == signature_of(found) else [f"{signature_of(found)}, in the table {rows}"]
+    array_without_shape = r"(floats|float32|float64|integers|tensors?)\b(?!.*(\(|shape))"
+    return wrong + [
+        f"{name} without type or shape" for name, kind in rows if not kind or re.match(array_without_shape, kind)
+    ]
+
+
+@pytest.mark.parametrize("name", list(documented()))
+def test_the_table_of_arguments_has_every_argument_with_its_type(name: str) -> None:
+    assert not faults_in_table(resolve_name(name))
+
+
+def test_a_table_that_does_not_fit_is_noticed() -> None:
+    def op(x: Any, *, scale: float) -> None:
+        """What `tables` are put below."""
+
+    tables = "x : floats (N, C)\nscale : float", "x : floats (N, C)", "x : floats\nscale : float", "x\nscale : float"
+    tables += "scale : float\nx : floats (N, C)", "x : floats (N, C)\nscale : float\nk : int"
+    faults = []
+    for rows in tables:
+        op.__doc__ = f"One line.\n\nParameters\n----------\n{rows}\n"
+        faults.append(bool(faults_in_table(op)))
+    assert faults == [False, True, True, True, True, True]
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------

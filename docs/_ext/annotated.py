@@ -187,7 +187,11 @@ def page(formula: Formula) -> str:
         in_loops[0] += "\n\n" + python(forward.rpartition('"""')[2])
         in_loops[1] += "\n\n" + python("    def backward(" + backward.rpartition("    return out, backward")[0])
     arrays = [
-        "\n\n".join(f"[`{c.name.rpartition('.')[2]}`](code:{c.file}#L-{c.first}):\n\n{python(text)}" for c, text in texts if text)
+        "\n\n".join(
+            f"[`{c.name.rpartition('.')[2]}`](code:{c.file}#L-{c.first}):\n\n{python(text)}"
+            for c, text in texts
+            if text
+        )
         for texts in ([(c, c.forward) for c in codes], [(c, c.backward) for c in codes])
     ]
     derivations = "\n\n".join(f"**`{c.name.rpartition('.')[2]}`:** {derivation(c)}" for c in others)

@@ -11,7 +11,17 @@ RELATION = re.compile(r" +(=|\+=|→) ")
 APART = re.compile(r" {3,}")  # between two formulas on one line
 FRACTION = re.compile(r"(?<!\S)1/(?:\((\w+)\)|(\w²?))(?= )")
 SQUARE_ROOT = re.compile(r"√\(([^()]*)\)")
-SIGNS = {"x̂": r"\hat{x}", "Σ": r"\sum ", "′": "'", "″": "''", "ᵀ": r"^{\top}", "²": "^2", "*": "^*", ":": "{:}", "+=": r"\mathrel{+}="}
+SIGNS = {
+    "x̂": r"\hat{x}",
+    "Σ": r"\sum ",
+    "′": "'",
+    "″": "''",
+    "ᵀ": r"^{\top}",
+    "²": "^2",
+    "*": "^*",
+    ":": "{:}",
+    "+=": r"\mathrel{+}=",
+}
 NO_WORD = r"(?:d[A-Za-z]|HW|log|sign)(?![A-Za-z])|max[_(]"  # dF, H·W, and functions
 WORD = rf"(?<![A-Za-z])(?!{NO_WORD})[A-Za-z]{{2,}}(?:'s|\d[a-z]+|_[a-z]{{2,}})*(?![A-Za-z])"
 PIECE = re.compile(

@@ -17,7 +17,9 @@ def gradients() -> str:
         errors = [cell["error"] for cell in row["cells"].values()]
         verdict = "ok" if all(cell["ok"] for cell in row["cells"].values()) else "**wrong**"
         shown = ["–" if error is None else f"{error:.0e}" for error in errors]
-        rows.append([f"`{row['operation']}`", NUMBER.sub(r"{formula}`\1`", row["formula"].replace("-", "–")), *shown, verdict])
+        rows.append(
+            [f"`{row['operation']}`", NUMBER.sub(r"{formula}`\1`", row["formula"].replace("-", "–")), *shown, verdict]
+        )
     head = ["operation", "formula"]
     head += [f"{name.split()[0].replace('float', 'f')} {name.split()[1]}" for name in found["gradients"][0]["cells"]]
     passes = ", ".join(f"{name} {tolerance:.0e}" for name, tolerance in found["tolerances"].items())
