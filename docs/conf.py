@@ -44,6 +44,7 @@ extensions = [
     "sphinxext.opengraph",
     "solved",
     "source_pages",
+    "sphinxarg.ext",
 ]
 
 MOVED = {  # chapters of the first edition, and where their matter is now

@@ -53,7 +53,7 @@ class FormulaRole(XRefRole):
         self, env: BuildEnvironment, refnode: nodes.Element, has_explicit_title: bool, title: str, target: str
     ) -> tuple[str, str]:
         """What is shown, and where it leads."""
-        refnode.update({"refdomain": "std", "reftype": "ref", "refexplicit": True})
+        refnode.attributes.update({"refdomain": "std", "reftype": "ref", "refexplicit": True})
         return f"({title})", f"formula-{target}"
 
 

@@ -1,5 +1,7 @@
 """All formulas on one page."""
 
+from docstrings import PUBLIC
+
 from cbam_np.reference.formulas import FORMULAS, Formula
 from generated.tables import table
 
@@ -21,7 +23,7 @@ def formulas() -> str:
 def formula_section(formula: Formula) -> str:
     """Everything about one formula."""
     chapters = ", ".join(f"[](/notebooks/{name}.ipynb)" for name in formula.chapters)
-    functions = ", ".join(f"{{py:func}}`~{name}`" for name in formula.functions)
+    functions = ", ".join(f"{{py:func}}`~{PUBLIC[name.rpartition('.')[2]]}`" for name in formula.functions)
     gradient = "\n\n".join(f"$${part}$$" for part in formula.gradient.split(r"\qquad"))
     file, test = formula.test.split("::", 1)
     return f"""
