@@ -121,9 +121,9 @@ def documented() -> Iterator[str]:
 
 def signature_of(found: Any) -> list[str]:
     """The names of the arguments, as a docstring writes them."""
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
     parameters = [p for p in inspect.signature(found).parameters.values() if p.name != "self"]
-    return [stars.get(p.kind, "") + p.name for p in parameters]
+    return [stars.get(p.kind.name, "") + p.name for p in parameters]
 
 
 def table_of(docstring: str) -> list[tuple[str, str]]:
@@ -150,13 +150,41 @@ def test_a_table_that_does_not_fit_is_noticed() -> None:
     def op(x: Any, *, scale: float) -> None:
         """What `tables` are put below."""
 
-    tables = "x : floats (N, C)\nscale : float", "x : floats (N, C)", "x : floats\nscale : float", "x\nscale : float"
-    tables += "scale : float\nx : floats (N, C)", "x : floats (N, C)\nscale : float\nk : int"
+    tables = ["x : floats (N, C)\nscale : float", "x : floats (N, C)", "x : floats\nscale : float", "x\nscale : float"]
+    tables += ["scale : float\nx : floats (N, C)", "x : floats (N, C)\nscale : float\nk : int"]
     faults = []
     for rows in tables:
         op.__doc__ = f"One line.\n\nParameters\n----------\n{rows}\n"
         faults.append(bool(faults_in_table(op)))
     assert faults == [False, True, True, True, True, True]
+
+
+# --- formulas of docstrings -----------------------------------------------------------------------------------------
+
+TYPESET = {
+    "F^c_avg[n,c] = 1/(HW) Σ_{i,j} F[n,c,i,j]": r"F^c_{\text{avg}}[n,c] = \frac{1}{HW} \sum _{i,j} F[n,c,i,j]",
+    "d_w1 = d_zᵀ x        d_b1 = Σ_n d_z": r"d_{w_{1}} = d_{z}^{\top} x \qquad d_{b_{1}} = \sum _n d_{z}",
+    "d_x_padded[n, c] += d_out[n,c] / k²": r"d_{x_{\text{padded}}}[n, c] \mathrel{+}= d_{\text{out}}[n,c] / k^2",
+    "x̂ = (x - μ) / √(v + ε)": r"\hat{x} = (x - μ) / \sqrt{v + ε}",
+    "dF′ = d_out  if c = c*,  else 0": r"dF' = d_{\text{out}}\text{ if }c = c^*,\text{ else }0",
+    "loss = - t log σ(z)": r"\text{loss} = - t \log  σ(z)",
+    "a = max(x, 0)\nb    = pool's dF": r"\begin{aligned}a &= \max (x, 0)\\ b &= \text{pool's }dF\end{aligned}",
+}
+
+
+@pytest.mark.parametrize("text", TYPESET)
+def test_a_formula_of_a_docstring_is_typeset(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    typeset = importlib.import_module("typeset")
+    assert typeset.is_formula(text)
+    assert typeset.latex(text) == TYPESET[text]
+
+
+def test_code_and_tables_of_docstrings_are_not_taken_for_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    typeset = importlib.import_module("typeset")
+    assert not typeset.is_formula("logits = net(x)  # (N, channels, H, W)")
+    assert not typeset.is_formula("a = b\nparameters     2·C·(C/r) + 2·k²")
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -259,7 +287,7 @@ def build_page(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.docs
 def test_a_page_without_fault_is_built(tmp_path: Path) -> None:
-    text = r"Formula (3) and $\frac{1}{2}$, [code](code:cbam_np.ops.gating.gate), [itself](index.md), f(12), (2018)."
+    text = r"Formula {formula}`3` and $\frac{1}{2}$, [code](code:cbam_np/ops/gating.py), [itself](index.md), (12)."
     done = build_page(text, tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -268,8 +296,8 @@ FAULTS = {
     "a broken link": ("[there](nowhere.md)", "nowhere"),
     "a broken link to an anchor": ("[there](#nowhere)", "nowhere"),
     "a link to a file that is not there": ("[code](../cbam_np/nowhere.py)", "nowhere"),
-    "a link to code that is not there": ("[code](code:cbam_np.attention.block.nowhere)", "nowhere"),
-    "an unknown formula number": ("As (12) says.", "formula-12"),
+    "a link to code that is not there": ("[code](code:cbam_np/nowhere.py)", "nowhere"),
+    "an unknown formula number": ("As {formula}`12` says.", "formula-12"),
     "an unknown number of a formula": (r"$$c = d \tag{12}$$", "there is no formula (12)"),
     "a number given twice": (r"$$c = d \tag{3}$$", "formula (3) is given here and in index"),
     "a LaTeX error in a formula": (r"$$\frac{1}$$", "KaTeX parse error"),
