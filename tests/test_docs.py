@@ -498,6 +498,7 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(site: Path, open_page: Call
 
 
 READ_BY_AXE = "notebooks/03_the_shared_mlp.html", "code/cbam_np/ops/gating.py.html", "search.html"
+READ_BY_AXE += "_modules/cbam_np/ops/gating.html", "docs/reference/operations.html", "docs/reference/commands.html"
 
 
 @pytest.mark.docs
@@ -571,6 +572,7 @@ FIRST_FOUND = {
     "(10)": "annotated/formula_10",
     "(1)": "annotated/formula_01",
     "exercise 3.1": "notebooks/03_",
+    "build 12": "notebooks/05_",
     "install": "docs/install",
     "gradcheck": "reference/gradcheck",
 }

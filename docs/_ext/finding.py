@@ -25,7 +25,8 @@ for formula in FORMULAS:
     WORDS[page] = (*WORDS.get(page, ()), f"({formula.number})", formula.chinese)
 
 
-EXERCISE = re.compile(r"Exercise \d+\.\d+")
+BUILD = re.compile(r"Builds? (\d+)(?: and (\d+))? of \d+")  # the heading of an exercise, or of two
+CHAPTER = re.compile(r"notebooks/0?(\d+)_")
 
 
 def enter(section: nodes.section, *words: str) -> None:
@@ -44,12 +45,18 @@ class Words(SphinxTransform):
         page = self.env.docname
         if "/solutions/" in page:
             return
-        for section in list(self.document.findall(nodes.section)):
-            exercise = EXERCISE.match(section.next_node(nodes.title).astext())
-            if exercise:
-                enter(section, exercise[0].lower())
+        chapter = CHAPTER.match(page)
+        if chapter:
+            headings = [(part, BUILD.match(part.next_node(nodes.title).astext())) for part in self.sections()]
+            exercises = [(part, number) for part, build in headings if build for number in build.groups() if number]
+            for k, (part, number) in enumerate(exercises, start=1):
+                enter(part, f"exercise {chapter[1]}.{k}", f"build {number}")
         if page in WORDS:
-            enter(next(self.document.findall(nodes.section)), *WORDS[page])
+            enter(self.sections()[0], *WORDS[page])
+
+    def sections(self) -> list[nodes.section]:
+        """All of them, the page's own first."""
+        return list(self.document.findall(nodes.section))
 
 
 def plain_results(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
