@@ -125,7 +125,7 @@ def line_matrix(colours: tuple[str, ...] = (ORANGE, "#d5f0dc", BLUE)) -> None:
     ax.set_xticks(range(5), [f"$x_{j}$" for j in range(5)], fontsize=12)
     ax.set_yticks(range(3), [f"$u_{i}$" for i in range(3)], fontsize=12)
     ax.tick_params(length=0)
-    ax.set_xlabel("forward: along a row (black)      backward: down a column (red)")
+    ax.set_xlabel("forward: along a row      backward: down a column (red)")
     plt.show()
 
 
