@@ -4,7 +4,7 @@
 
 `notebooks/build.py run` says this to its kernels; nobody else needs it. What has a colour of its own is mirrored in
 lightness and keeps its hue: black lines turn white, pale boxes deep, and red stays red. An image stays as it is, since
-its colours are numbers, and so does what is drawn on top of it.
+its colours are numbers, and so does what is drawn on top of it, and an artist whose gid is "kept".
 """
 
 from base64 import b64encode
@@ -26,6 +26,7 @@ from matplotlib.text import Annotation, Text
 from traitlets import Unicode
 
 MIME = "application/x-png-for-dark-pages"  # beside image/png in the output of a cell
+KEPT = "kept"
 PAPER, INK = 0.08, 0.92  # the lightness that white and black get
 COLOURS = {
     Text: ("color",),
@@ -45,6 +46,8 @@ def darken(figure: Figure) -> None:
     """Mirror the colours of a figure that has been drawn, in place."""
     kept = {part for ax in figure.findobj(Axes) for artist in over_images(ax) for part in with_parts(artist)}
     for artist in {part for artist in figure.findobj() for part in with_parts(artist)} - kept:
+        if artist.get_gid() == KEPT:
+            continue
         for kind, names in COLOURS.items():
             if isinstance(artist, kind):
                 artist.set(**{name: mirrored(getattr(artist, f"get_{name}")()) for name in names})

@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 
 from cbam_np.course.pictures_a import BLUE, ORANGE, RED, frame, lines, numbers_in_boxes, picture
 
+YELLOW = "#ffd92f"
 FIRST, SECOND = "#c0392b", "#2f6fb0"  # two frames that can be told apart in grey as well: the second one is dashed
 
 
@@ -82,8 +83,8 @@ def every_window_a_column(x: np.ndarray, columns: np.ndarray, k: int, pixel: int
     for ax, values, title in ((left, padded, "the picture, padded"), (right, columns, "columns")):
         grid(ax, values, title, values == 0)
         for i, j in np.argwhere(values == pixel):
-            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#ffd92f", zorder=1.5))
-            ax.text(j, i, f"{pixel}", ha="center", va="center", zorder=2)
+            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=YELLOW, zorder=1.5, gid="kept"))
+            ax.text(j, i, f"{pixel}", ha="center", va="center", zorder=2, gid="kept")
     frame(left, 1, 1, k, k, FIRST)
     frame(right, 0, W + 1, k * k, 1, FIRST)
     frame(left, 0, 2, H, W, SECOND, "--")
@@ -175,7 +176,7 @@ def kernel_seen_from_a_pixel(kernel: np.ndarray, met: np.ndarray) -> None:
     ax = axes[1]
     ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5), aspect="equal")
     lines(ax, 5, 5)
-    ax.add_patch(Rectangle((1.5, 1.5), 1, 1, facecolor="#ffd92f"))
+    ax.add_patch(Rectangle((1.5, 1.5), 1, 1, facecolor=YELLOW, gid="kept"))
     for i, colour, style in ((0, FIRST, "-"), (2, SECOND, "--")):
         frame(ax, i, i, 3, 3, colour, style)
         at = 0.5 if i == 0 else 3.5
