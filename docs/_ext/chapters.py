@@ -49,7 +49,7 @@ def thumbnail(png: bytes) -> bytes:
     """The picture, small."""
     picture = Image.open(BytesIO(png)).convert("RGB")
     picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-    picture.quantize(64, dither=Image.Dither.NONE).save(file := BytesIO(), "PNG", optimize=True)
+    picture.quantize(32, dither=Image.Dither.NONE).save(file := BytesIO(), "PNG", optimize=True)
     return file.getvalue()
 
 
@@ -100,9 +100,9 @@ class Chapters(Made, SphinxDirective):
             f":class: thumbnail only-{colours}\n:loading: lazy\n```"
             for colours, png in pair.items()
         )
-        files = {"empty": path, "solved": COURSE / "solutions" / path.name}
+        files = {"to work in": path, "solved": COURSE / "solutions" / path.name}
         downloads = " · ".join(
-            f"{{download}}`{name} </{file.relative_to(ROOT).as_posix()}>`" for name, file in files.items() if file.exists()
+            f"[{name}](path:/{file.relative_to(ROOT).as_posix()})" for name, file in files.items() if file.exists()
         )
         return f""":::{{grid-item-card}}
 {pictures}
