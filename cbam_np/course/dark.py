@@ -22,7 +22,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 from traitlets import Unicode
 
 MIME = "application/x-png-for-dark-pages"  # beside image/png in the output of a cell
@@ -45,7 +45,8 @@ def mirrored(colour: Any) -> tuple[float, ...]:
 def darken(figure: Figure) -> None:
     """Mirror the colours of a figure that has been drawn, in place."""
     kept = {part for ax in figure.findobj(Axes) for artist in over_images(ax) for part in with_parts(artist)}
-    for artist in {part for artist in figure.findobj() for part in with_parts(artist)} - kept:
+    found = {part for artist in figure.findobj() for part in with_parts(artist)}
+    for artist in found - kept:
         if artist.get_gid() == KEPT:
             continue
         for kind, names in COLOURS.items():
@@ -86,11 +87,12 @@ class DarkPNG(BaseFormatter):
     format_type = Unicode(MIME)
 
     def __call__(self, shown: Any) -> str | None:
+        """The picture, if a figure is shown."""
         return draw(shown) if isinstance(shown, Figure) else None
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """From now on each figure is put out for both kinds of pages."""
-    display = shell.display_formatter
+    display: Any = shell.display_formatter
     display.formatters[MIME] = DarkPNG(parent=display)
     display.active_types = [*display.active_types, MIME]

@@ -1,7 +1,7 @@
 """The chapters on the page of the course, as they describe themselves; and the notebooks to download.
 
-    ```{chapters} notebooks/[0-9]*      a card for each of these notebooks
-    {whole-course}`all of it`           a link to a zip file with all of them
+```{chapters} notebooks/[0-9]*      a card for each of these notebooks
+{whole-course}`all of it`           a link to a zip file with all of them
 """
 
 import json
@@ -85,7 +85,9 @@ class Chapters(Made, SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The cards, parsed as part of the page."""
         cards = "\n\n".join(self.card(path) for path in sorted(ROOT.glob(f"{self.arguments[0]}.ipynb")))
-        return self.parse_text_to_nodes(f"::::{{grid}} 1 2 2 2\n:gutter: 3\n:class-container: chapters\n\n{cards}\n::::")
+        return self.parse_text_to_nodes(
+            f"::::{{grid}} 1 2 2 2\n:gutter: 3\n:class-container: chapters\n\n{cards}\n::::"
+        )
 
     def card(self, path: Path) -> str:
         """Thumbnail, title, question, time and outcome, and the downloads."""
@@ -127,7 +129,9 @@ class WholeCourse(Made, SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """The link."""
         target = self.made("cbam_np_course.zip", whole_course())
-        return [addnodes.download_reference("", "", nodes.Text(self.text), reftarget=target, refdoc=self.env.docname)], []
+        return [
+            addnodes.download_reference("", "", nodes.Text(self.text), reftarget=target, refdoc=self.env.docname)
+        ], []
 
 
 def setup(app: Any) -> dict[str, bool]:
