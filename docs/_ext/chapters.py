@@ -68,10 +68,11 @@ class Made:
     """A directive or role that makes files, beside the site, which Sphinx then copies into it."""
 
     env: Any
+    folder: Path  # set by `setup`
 
     def made(self, name: str, content: bytes) -> str:
         """Write the file. Returns its path, seen from the source folder."""
-        path = Path(self.env.app.outdir).parent / "course" / name
+        path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return "/" + os.path.relpath(path, self.env.srcdir)
@@ -136,6 +137,7 @@ class WholeCourse(Made, SphinxRole):
 
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
+    Made.folder = Path(app.outdir).parent / "course"
     app.add_directive("chapters", Chapters)
     app.add_role("whole-course", WholeCourse())
     return {"parallel_read_safe": True, "parallel_write_safe": True}
