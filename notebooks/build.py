@@ -37,7 +37,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
 from hashlib import sha256
@@ -74,6 +74,7 @@ ANSWER = re.compile(r"^( *(?:answer\(.+, |\w+\.repair\())\.\.\.\)  # solved: (.+
 ASKED = re.compile(r"^ *(check|answer|\w+\.repair)\(", re.MULTILINE)
 FOLDED, VARYING = "hide-input", "varies"  # tags
 STUB = r'\1raise NotImplementedError("not written yet")  # your code here'
+MOVING = re.compile(r'src="data:image/gif;base64,(.+?)"')
 RELATIVE_LINK = re.compile(r"(?<=\]\()(?=[\w./-]+\.(?:ipynb|py|md)[#)])")
 
 # --- text -> notebook ---------------------------------------------------------------------------------------------
@@ -234,20 +235,34 @@ def without_text(png: bytes) -> bytes:
 # --- pictures for dark pages --------------------------------------------------------------------------------------
 
 
-def partner(png: str) -> str:
-    """The name of the file with the same picture for dark pages; `png` is base64-coded."""
-    return f"{sha256(base64.b64decode(png)).hexdigest()}.png"
+def partner(data: NotebookNode) -> str | None:
+    """The name of the file with the same picture for dark pages; None if these data of an output hold no picture."""
+    moving = MOVING.search(data.get("text/html", ""))
+    if "image/png" not in data and not moving:
+        return None
+    coded, kind = (moving[1], "gif") if moving else (data["image/png"], "png")
+    return f"{sha256(base64.b64decode(coded)).hexdigest()}.{kind}"
+
+
+def partners(cells: Iterable[NotebookNode]) -> set[str]:
+    """The names of all that these cells need."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return {name for output in outputs if (name := partner(output.get("data", {})))}
 
 
 def take_dark_pictures(notebook: NotebookNode) -> dict[str, bytes]:
     """Remove them from the outputs of `notebook`, and return them by the names of their files."""
-    found = [data for cell in notebook.cells for data in pictures(cell) if dark.MIME in data]
-    return {partner(data["image/png"]): with_fewer_colours(base64.b64decode(data.pop(dark.MIME))) for data in found}
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [output.data for output in outputs if dark.MIME in output.get("data", {})]
+    taken = {partner(data): base64.b64decode(data.pop(dark.MIME)) for data in found}
+    return {name: with_fewer_colours(picture) for name, picture in taken.items() if name}
 
 
-def with_fewer_colours(png: bytes) -> bytes:
-    """`png` with at most 256 colours, which takes a third of the space."""
-    picture = Image.open(BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+def with_fewer_colours(image: bytes) -> bytes:
+    """A PNG with at most 256 colours, which takes a third of the space; a GIF has no more anyway."""
+    if image.startswith(b"GIF"):
+        return image
+    picture = Image.open(BytesIO(image)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(file := BytesIO(), "PNG", optimize=True)
     return file.getvalue()
 
@@ -255,7 +270,7 @@ def with_fewer_colours(png: bytes) -> bytes:
 def without_partner(version: Version, stored: NotebookNode) -> Iterator[str]:
     """Which pictures of the stored notebook have none, in words. Those that somebody else drew needn't have one."""
     for number, cell in enumerate(stored.cells if as_run_left_it(stored) else (), 1):
-        if not all((version.path.parent / DARK / partner(data["image/png"])).exists() for data in pictures(cell)):
+        if not all((version.path.parent / DARK / name).exists() for name in partners([cell])):
             yield f"the picture of cell {number} has no partner for dark pages: python notebooks/build.py run {version.path.stem}"
 
 
@@ -265,9 +280,9 @@ def without_picture(folder: Path) -> list[Path]:
         stored = [desk.read(path) for path in folder.rglob("*.ipynb")]
     except desk.UnreadableNotebookError:
         return []
-    needed = {partner(data["image/png"]) for notebook in stored for cell in notebook.cells for data in pictures(cell)}
-    partners = sorted((folder / DARK).glob("*.png")) if all(map(as_run_left_it, stored)) else []
-    return [path for path in partners if path.name not in needed]
+    needed = {name for notebook in stored for name in partners(notebook.cells)}
+    there = sorted((folder / DARK).glob("*.*")) if all(map(as_run_left_it, stored)) else []
+    return [path for path in there if path.name not in needed]
 
 
 def as_run_left_it(stored: NotebookNode) -> bool:

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cbam_np.course import dark
+from cbam_np.course import dark, learned_maps
 
 
 @pytest.mark.parametrize("colour", ["black", "white", "#c0392b", "#dbe9f6", "#2f6fb0", (0.2, 0.5, 0.1, 0.3)])
@@ -74,3 +74,15 @@ def test_loaded_into_ipython_a_figure_is_put_out_for_both_kinds_of_pages() -> No
     picture = Image.open(BytesIO(base64.b64decode(shown[dark.MIME]))).convert("L")
     assert picture.getpixel((0, 0)) == 20
     assert dark.MIME not in shell.display_formatter.format(3)[0]
+
+
+def test_what_moves_is_put_out_for_dark_pages_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = learned_maps.numbers()
+    per_step = {name: data[name][-4:] for name in ("step", "accuracy", "maps")}
+    monkeypatch.setattr(learned_maps, "numbers", lambda: data | per_step)
+    shell: Any = InteractiveShell()  # type: ignore[no-untyped-call]
+    dark.load_ipython_extension(shell)
+    shown, _ = shell.display_formatter.format(learned_maps.moving_maps())
+    picture = Image.open(BytesIO(base64.b64decode(shown[dark.MIME])))
+    assert getattr(picture, "n_frames", 1) > 1
+    assert picture.convert("RGB").getpixel((0, 0)) == (20, 20, 20)

@@ -497,7 +497,7 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
 
 
 @pytest.mark.docs
-@pytest.mark.parametrize("page", ["notebooks/02_pooling.html", "notebooks/solutions/10_training.html"])
+@pytest.mark.parametrize("page", ["notebooks/00_start_here.html", "notebooks/solutions/10_training.html"])
 def test_of_two_pictures_a_chapter_shows_the_one_for_its_page(open_page: Callable[..., Any], page: str) -> None:
     trouble: list[str] = []
     corner = """images => Promise.all(images.filter(i => getComputedStyle(i).display != "none").map(async image => {

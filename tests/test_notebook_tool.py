@@ -453,7 +453,7 @@ def with_pictures(path: Path, *greys: int) -> Any:
         cell.execution_count = count
         cell.outputs = [nbformat.v4.new_output("display_data", data={"image/png": picture})]
         if count < len(greys):
-            build.desk.write(path.parent / build.DARK / build.partner(picture), png(255 - grey))
+            build.desk.write(path.parent / build.DARK / build.partner({"image/png": picture}), png(255 - grey))
     save(notebook, path)
     return notebook
 
@@ -466,12 +466,12 @@ def test_a_picture_without_a_partner_for_dark_pages_is_named_with_the_command(
     assert build.main(["check", "--quick", str(path)]) == 1
     said = "the picture of cell 2 has no partner for dark pages: python notebooks/build.py run a"
     assert capsys.readouterr().out.splitlines()[:2] == ["a: differs", f"  {said}"]
-    build.desk.write(tmp_path / build.DARK / build.partner(coded(png(20))), png(235))
+    build.desk.write(tmp_path / build.DARK / build.partner({"image/png": coded(png(20))}), png(235))
     assert build.main(["check", "--quick", str(path)]) == 0
     notebook.cells[0].outputs[0].data["image/png"] = coded(png(11))  # as if it had been drawn anew, and its partner not
     save(notebook, path)
     assert list(build.problems_of(build.Version(path), None)) == [said.replace("cell 2", "cell 1")]
-    assert [p.name for p in build.without_picture(tmp_path)] == [build.partner(coded(png(10)))]
+    assert [p.name for p in build.without_picture(tmp_path)] == [build.partner({"image/png": coded(png(10))})]
     notebook.metadata["language_info"]["version"] = "3.13"  # somebody executed it in Jupyter, whose picture it is
     save(notebook, path)
     assert build.main(["check", "--quick", str(path)]) == 0
@@ -479,18 +479,26 @@ def test_a_picture_without_a_partner_for_dark_pages_is_named_with_the_command(
 
 
 def test_run_draws_the_partners_and_removes_those_that_nothing_needs(tmp_path: Path) -> None:
-    path, unneeded = tmp_path / "good.py", tmp_path / build.DARK / build.partner(coded(png(1)))
+    path, unneeded = tmp_path / "good.py", tmp_path / build.DARK / build.partner({"image/png": coded(png(1))})
     path.write_text(TEXT, encoding="utf-8")
     build.desk.write(unneeded, png(254))
     assert build.main(["run", str(path)]) == 0
     (data,) = (data for cell in build.desk.read(path.with_suffix(".ipynb")).cells for data in build.pictures(cell))
     assert sorted(data) == ["image/png", "text/plain"]
-    assert [p.name for p in (tmp_path / build.DARK).iterdir()] == [build.partner(data["image/png"])]
-    pair = BytesIO(build.base64.b64decode(data["image/png"])), tmp_path / build.DARK / build.partner(data["image/png"])
+    assert [p.name for p in (tmp_path / build.DARK).iterdir()] == [build.partner(data)]
+    pair = BytesIO(build.base64.b64decode(data["image/png"])), tmp_path / build.DARK / build.partner(data)
     light, dark = (np.asarray(Image.open(file).convert("L")) for file in pair)
     assert light.shape == dark.shape
     assert light[0, 0] > 250
     assert dark[0, 0] < 30
+
+
+def test_what_moves_has_a_partner_that_moves_and_other_outputs_have_none() -> None:
+    gif = coded(b"GIF89a...")
+    moving = {"text/html": f'<img alt="it moves" src="data:image/gif;base64,{gif}">', "text/plain": "it moves"}
+    assert build.partner(moving) == f"{build.sha256(b'GIF89a...').hexdigest()}.gif"
+    assert build.with_fewer_colours(b"GIF89a...") == b"GIF89a..."
+    assert build.partner({"text/html": "<b>3</b>", "text/plain": "3"}) is None
 
 
 def test_every_picture_of_the_course_has_a_partner_for_dark_pages() -> None:
@@ -500,6 +508,7 @@ def test_every_picture_of_the_course_has_a_partner_for_dark_pages() -> None:
     assert not build.without_picture(build.HERE)
     partners = list((build.HERE / build.DARK).iterdir())
     assert len(partners) > 40
+    assert any(path.suffix == ".gif" for path in partners)
     assert sum(path.stat().st_size for path in partners) < 3_000_000
 
 

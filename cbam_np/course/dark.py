@@ -25,7 +25,9 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from traitlets import Unicode
 
-MIME = "application/x-png-for-dark-pages"  # beside image/png in the output of a cell
+from cbam_np.course import learned_maps
+
+MIME = "application/x-for-dark-pages"  # beside the picture in the output of a cell: another one, base64-coded
 KEPT = "kept"
 PAPER, INK = 0.08, 0.92  # the lightness that white and black get
 COLOURS = {
@@ -74,25 +76,29 @@ def over_images(ax: Axes) -> Iterator[Artist]:
             yield artist
 
 
-def draw(figure: Figure) -> str:
-    """The PNG, base64-coded, of the size of the inline backend's."""
+def draw(figure: Figure) -> bytes:
+    """The PNG, of the size of the inline backend's."""
     darken(figure)
     figure.savefig(file := BytesIO(), bbox_inches="tight")
-    return b64encode(file.getvalue()).decode()
+    return file.getvalue()
 
 
-class DarkPNG(BaseFormatter):
-    """Draws a figure for dark pages. It comes after the other formatters, and so it may change the figure."""
+class ForDarkPages(BaseFormatter):
+    """Draws what is shown for dark pages. It comes after the other formatters, and so it may change a figure."""
 
     format_type = Unicode(MIME)
 
     def __call__(self, shown: Any) -> str | None:
-        """The picture, if a figure is shown."""
-        return draw(shown) if isinstance(shown, Figure) else None
+        """The picture, base64-coded, if one is shown."""
+        if isinstance(shown, Figure):
+            return b64encode(draw(shown)).decode()
+        if isinstance(shown, learned_maps.Moving):
+            return b64encode(learned_maps.draw(learned_maps.numbers(), dark=True)).decode()
+        return None
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """From now on each figure is put out for both kinds of pages."""
     display: Any = shell.display_formatter
-    display.formatters[MIME] = DarkPNG(parent=display)
+    display.formatters[MIME] = ForDarkPages(parent=display)
     display.active_types = [*display.active_types, MIME]

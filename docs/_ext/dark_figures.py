@@ -2,6 +2,8 @@
 
 import os
 import re
+from base64 import b64decode
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ OUTPUT = re.compile(r"[0-9a-f]{64}\.png")  # myst-nb names a picture by its hash
 logger = logging.getLogger(__name__)
 
 
+MOVING = re.compile(r'<img alt="(.+?)" src="data:image/gif;base64,(.+?)">')
+
+
 class Pairs(SphinxTransform):
     """A picture that a cell has put out is followed by its partner."""
 
@@ -22,19 +27,26 @@ class Pairs(SphinxTransform):
     def apply(self) -> None:
         """Do it for the document that was just read."""
         for light in list(self.document.findall(nodes.image)):
-            partner = DARK / Path(light["uri"]).name
-            if not OUTPUT.fullmatch(partner.name):
-                continue
-            if not partner.exists():
-                command = f"python notebooks/build.py run {Path(self.env.docname).name}"
-                logger.warning("a picture has no partner for dark pages: %s", command, location=light)
-                continue
-            dark = light.deepcopy()
-            dark["uri"] = "/" + os.path.relpath(partner, self.env.srcdir)
-            light["loading"] = dark["loading"] = "lazy"
-            light["classes"].append("only-light")
-            dark["classes"].append("only-dark")
+            name = Path(light["uri"]).name
+            if OUTPUT.fullmatch(name):
+                self.pair(light, name, light.get("alt", ""))
+                light["loading"] = "lazy"
+                light["classes"].append("only-light")
+        for light in list(self.document.findall(nodes.raw)):
+            moving = MOVING.fullmatch(light.astext())
+            if moving:
+                self.pair(light, f"{sha256(b64decode(moving[2])).hexdigest()}.gif", moving[1])
+                light[0] = nodes.Text(moving[0].replace("<img", '<img class="only-light"', 1))
+
+    def pair(self, light: nodes.Element, name: str, alt: str) -> None:
+        """Put the partner of that name behind it."""
+        if (DARK / name).exists():
+            uri = "/" + os.path.relpath(DARK / name, self.env.srcdir)
+            dark = nodes.image(uri=uri, alt=alt, classes=["only-dark"], loading="lazy")
             light.parent.insert(light.parent.index(light) + 1, dark)
+        else:
+            command = f"python notebooks/build.py run {Path(self.env.docname).name}"
+            logger.warning("a picture has no partner for dark pages: %s", command, location=light)
 
 
 def setup(app: Any) -> dict[str, bool]:
