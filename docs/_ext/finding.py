@@ -25,7 +25,7 @@ for formula in FORMULAS:
     WORDS[page] = (*WORDS.get(page, ()), f"({formula.number})", formula.chinese)
 
 
-QUESTION = re.compile(r"[\dA]\d?\.\d+")  # a chapter's questions have numbers, in bold
+EXERCISE = re.compile(r"Exercise \d+\.\d+")
 
 
 def enter(section: nodes.section, *words: str) -> None:
@@ -45,12 +45,10 @@ class Words(SphinxTransform):
         if "/solutions/" in page:
             self.env.metadata[page]["nosearch"] = True
             return
-        for number in list(self.document.findall(nodes.strong)) if page.startswith("notebooks/") else ():
-            if QUESTION.fullmatch(number.astext()):
-                section: Any = number.parent
-                while not isinstance(section, nodes.section):
-                    section = section.parent
-                enter(section, f"exercise {number.astext()}")
+        for section in list(self.document.findall(nodes.section)):
+            exercise = EXERCISE.match(section.next_node(nodes.title).astext())
+            if exercise:
+                enter(section, exercise[0].lower())
         if page in WORDS:
             enter(next(self.document.findall(nodes.section)), *WORDS[page])
 
