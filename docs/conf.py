@@ -33,6 +33,8 @@ extensions = [
     "myst_nb",
     "access",
     "annotated",
+    "chapters",
+    "dark_figures",
     "docstrings",
     "finding",
     "formula_numbers",

@@ -182,7 +182,7 @@ pictures_a.scalar_graph()
 
 # %% [markdown]
 r"""
-Two black arrows leave $x$, so two red ones come back, and $dx$ is their sum. *Where the forward pass forks, the backward
+Two arrows leave $x$, so two red ones come back, and $dx$ is their sum. *Where the forward pass forks, the backward
 pass adds.* If you remember one sentence of this course, take this one.
 
 In code it is one function with another one inside. `backward` can see `x`, `w` and `g`, because Python lets an inner

@@ -18,12 +18,12 @@ from cbam_np.ops import gate, sigmoid
 plt.rcParams.update({"figure.facecolor": "white", "figure.dpi": 110})
 np.set_printoptions(precision=3, suppress=True)
 
-# %% mystnb={"image": {"alt": "Three black arrows leave F: to both poolings and to the product. Three red ones return."}}
+# %% mystnb={"image": {"alt": "Three arrows leave F: to both poolings and to the product. Three red ones return."}}
 pictures_a.channel_branch()
 
 # %% [markdown]
 r"""
-Black goes forward, red comes back. Three black arrows leave $F$, so three red ones come back to it. You already have both
+The red arrows go backward, the others forward. Three arrows leave $F$, so three red ones come back to it. You already have both
 poolings and the MLP. What is missing is the sigmoid (S 型函数), which turns numbers into gates, and the product.
 
 | | |

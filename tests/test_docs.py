@@ -18,11 +18,13 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from pkgutil import resolve_name
 from threading import Thread
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -207,11 +209,24 @@ def test_the_commands_that_a_page_names_exist() -> None:
         assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/course.md"])
-def test_every_chapter_is_listed_in_order(page: str) -> None:
-    chapter = re.compile(r"\]\((?:\.\./)?notebooks/([\dA]\d_\w+)\.ipynb\)")
-    there = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.py"))]
-    assert chapter.findall(text_of(ROOT / page)) == there
+CHAPTERS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.py"))]
+
+
+def test_every_chapter_is_listed_in_order() -> None:
+    assert re.findall(r"\]\(notebooks/([\dA]\d_\w+)\.ipynb\)", text_of(ROOT / "README.md")) == CHAPTERS
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_chapter_says_how_long_it_takes_and_what_you_build(name: str) -> None:
+    rows = says(name)
+    assert re.search(r"\b\d\d minutes", rows["Time"])
+    assert rows["You build"]
+
+
+def says(chapter: str) -> dict[str, str]:
+    """The table at the beginning of a chapter."""
+    text = text_of(ROOT / "notebooks" / f"{chapter}.py")
+    return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", text, re.MULTILINE))
 
 
 def test_old_pages_lead_to_chapters_that_exist() -> None:
@@ -394,6 +409,39 @@ def test_the_site_has_what_programs_look_for(site: Path) -> None:
     assert (site / "404.html").is_file()
 
 
+@pytest.mark.docs
+def test_the_page_of_the_course_says_what_each_chapter_says_of_itself(site: Path) -> None:
+    cards = text_of(site / "docs" / "course.html").split('class="sd-card-body')[1:]
+    assert len(cards) == len(CHAPTERS)
+    for card, name in zip(cards, CHAPTERS, strict=True):
+        text = " ".join(html.unescape(re.sub(r"<[^>]+>", "", card)).split())
+        assert f"Time{says(name)['Time']} You build" in text
+        assert f'href="../notebooks/{name}.html"' in card
+        pair = re.findall(r'<img[^>]*?only-(light|dark)[^>]*?src="(.+?)"', card)
+        assert [colours for colours, _ in pair] == ["light", "dark"]
+        assert all(2_000 < (site / "docs" / src).stat().st_size <= 20_000 for _, src in pair)
+
+
+@pytest.mark.docs
+def test_the_notebooks_can_be_downloaded_one_by_one_and_all_at_once(site: Path) -> None:
+    page = text_of(site / "docs" / "course.html")
+    found = {unquote(path) for path in re.findall(r'href="(\.\./_downloads/[^"]+)"', page)}
+    empty, solved = (
+        {path.stem: path.read_bytes() for path in folder.glob("*.ipynb")}
+        for folder in (ROOT / "notebooks", ROOT / "notebooks" / "solutions")
+    )
+    files = [site / "docs" / path for path in found if path.endswith(".ipynb")]
+    assert sorted((f.stem, f.read_bytes()) for f in files) == sorted([*empty.items(), *solved.items()])
+    (archive,) = (site / "docs" / path for path in found if path.endswith(".zip"))
+    with ZipFile(archive) as whole:
+        inside = {name.removeprefix("cbam_np_course/"): whole.read(name) for name in whole.namelist()}
+    expected = {f"{name}.ipynb": content for name, content in empty.items()}
+    expected |= {f"solutions/{name}.ipynb": content for name, content in solved.items()}
+    for name in ("my_cbam.py", "solutions/my_cbam.py"):
+        expected[name] = (ROOT / "notebooks" / name).read_bytes()
+    assert inside == expected
+
+
 # --- in the browser -------------------------------------------------------------------------------------------------
 
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -535,6 +583,56 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
 
 
 @pytest.mark.docs
+@pytest.mark.parametrize("page", ["notebooks/00_start_here.html", "notebooks/solutions/10_training.html"])
+def test_of_two_pictures_a_chapter_shows_the_one_for_its_page(open_page: Callable[..., Any], page: str) -> None:
+    trouble: list[str] = []
+    corner = """images => Promise.all(images.filter(i => getComputedStyle(i).display != "none").map(async image => {
+        image.loading = "eager"; await image.decode();
+        const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+        pen.drawImage(image, 0, 0, 1, 1, 0, 0, 1, 1);
+        return pen.getImageData(0, 0, 1, 1).data[0]; }))"""
+    light, dark = (
+        open_page(page, trouble, colours=colours).locator(".cell_output img").evaluate_all(corner)
+        for colours in ("light", "dark")
+    )
+    assert len(light) == len(dark) >= 4
+    assert min(light) > 250
+    assert max(dark) < 30
+    assert not trouble
+
+
+EDGES = """selectors => selectors.map(s => document.querySelector(s).getBoundingClientRect())
+    .map(box => [box.left, box.right])"""
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1216, True), (1100, False), (820, False)])
+def test_the_table_of_contents_stands_beside_the_text(open_page: Callable[..., Any], width: int, beside: bool) -> None:
+    page = open_page("notebooks/02_pooling.html", [], width=width)
+    sidebar, text, contents = page.evaluate(EDGES, [".sidebar-drawer", "article", ".toc-drawer"])
+    assert (contents[1] <= width) == beside
+    assert max(sidebar[1], 0) <= text[0] < text[1] <= min(contents[0], width)
+    assert text[1] - text[0] >= 650
+    page.evaluate("window.scrollTo({ top: 3000, behavior: 'instant' })")
+    assert page.locator(".toc-sticky").bounding_box()["y"] == 0
+
+
+CUT = """[...document.querySelectorAll("article pre:not(.drawn)")]
+    .filter(box => box.offsetParent && box.scrollWidth > box.clientWidth + 1)
+    .map(box => box.textContent.slice(0, 60))"""
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("width", [1280, 820])
+def test_no_line_of_code_is_cut(site: Path, open_page: Callable[..., Any], width: int) -> None:
+    trouble: list[str] = []
+    for path in all_pages(site):
+        if path.startswith(("docs/", "notebooks/")) and "/solutions/" not in path:
+            trouble += [f"{path}: {code}" for code in open_page(path, trouble, width=width).evaluate(CUT)]
+    assert not trouble, "\n".join(trouble)
+
+
+@pytest.mark.docs
 @pytest.mark.parametrize("width", [390, 1280])
 def test_home_has_its_three_doors_above_the_fold(open_page: Callable[..., Any], width: int) -> None:
     page = open_page("docs/index.html", [], width=width)
@@ -618,6 +716,21 @@ def test_on_paper_there_is_only_the_page(open_page: Callable[..., Any]) -> None:
     assert not page.locator(".sidebar-drawer").is_visible()
     assert page.locator("article").is_visible()
     page.emulate_media(media="screen")
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_the_whole_backward_pass_is_printed_on_one_page(
+    open_page: Callable[..., Any], paper: str, colours: str
+) -> None:
+    from pypdf import PdfReader
+
+    printed = PdfReader(BytesIO(open_page("docs/backward.html", [], colours=colours).pdf(format=paper)))
+    assert len(printed.pages) == 1
+    text = printed.pages[0].extract_text()
+    assert "The whole backward pass" in text
+    assert "all(np.allclose" in text  # one of its last lines
 
 
 @pytest.mark.docs
