@@ -25,14 +25,21 @@ for formula in FORMULAS:
     WORDS[page] = (*WORDS.get(page, ()), f"({formula.number})", formula.chinese)
 
 
-BUILD = re.compile(r"Builds? (\d+)(?: and (\d+))? of \d+")  # the heading of an exercise, or of two
-CHAPTER = re.compile(r"notebooks/0?(\d+)_")
+QUESTION = re.compile(r"[\dA]\d?\.\d+")  # in bold before a question of a chapter
+BUILD = re.compile(r"Builds? (\d+)(?: and (\d+))? of \d+")  # the heading above what the reader writes
 
 
 def enter(section: nodes.section, *words: str) -> None:
     """Put words into the index that lead to the section."""
     entries = [("single", word, section["ids"][0], "main", None) for word in words]
     section.insert(1, addnodes.index(entries=entries))
+
+
+def section_of(node: Any) -> nodes.section:
+    """The innermost one that it is in."""
+    while not isinstance(node, nodes.section):
+        node = node.parent
+    return node
 
 
 class Words(SphinxTransform):
@@ -45,18 +52,16 @@ class Words(SphinxTransform):
         page = self.env.docname
         if "/solutions/" in page:
             return
-        chapter = CHAPTER.match(page)
-        if chapter:
-            headings = [(part, BUILD.match(part.next_node(nodes.title).astext())) for part in self.sections()]
-            exercises = [(part, number) for part, build in headings if build for number in build.groups() if number]
-            for k, (part, number) in enumerate(exercises, start=1):
-                enter(part, f"exercise {chapter[1]}.{k}", f"build {number}")
+        chapter = page.startswith("notebooks/")
+        for title in list(self.document.findall(nodes.title)) if chapter else ():
+            build = BUILD.match(title.astext())
+            if build:
+                enter(section_of(title), *(f"build {number}" for number in build.groups() if number))
+        for bold in list(self.document.findall(nodes.strong)) if chapter else ():
+            if QUESTION.fullmatch(bold.astext()):
+                enter(section_of(bold), f"exercise {bold.astext()}")
         if page in WORDS:
-            enter(self.sections()[0], *WORDS[page])
-
-    def sections(self) -> list[nodes.section]:
-        """All of them, the page's own first."""
-        return list(self.document.findall(nodes.section))
+            enter(next(self.document.findall(nodes.section)), *WORDS[page])
 
 
 def plain_results(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
