@@ -39,6 +39,7 @@ extensions = [
     "finding",
     "formula_numbers",
     "generated",
+    "in_the_wild",
     "katex",
     "machines",
     "notfound.extension",

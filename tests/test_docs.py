@@ -32,6 +32,7 @@ from numpydoc.docscrape import NumpyDocString
 
 import cbam_np
 import cbam_np.ops
+from cbam_np.course import measured
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "reference").glob("*.md"))
@@ -257,6 +258,35 @@ def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     found = json.loads(text_of(ROOT / "docs" / "_generated" / f"{name}.json"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["machine"]["date"])
     assert {"processor", "cores", "load", "python", "numpy", "torch"} < found["machine"].keys()
+
+
+def test_what_is_said_of_modules_in_the_wild_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    modules = json.loads(text_of(ROOT / "docs" / "_generated" / "wild.json"))["modules"]
+    names = [{x["name"] for x in module["found"]} for module in modules]
+    both = sum(bool(found & {"no max branch", "no max branch (the average twice)"}) for found in names)
+    told = measured.told_of_the_wild("no max branch or no max branch (the average twice)")
+    assert told == f"{both} of the {len(modules)} modules"
+    with pytest.raises(ValueError, match="names: expected what some module differs in, got no maximum"):
+        measured.told_of_the_wild("concat order or no maximum")
+    for page in ("document.md", "wild.md"):
+        text = text_of(ROOT / "docs" / page)
+        asked = re.findall(r"\{wild\}`([^`]+)`", text)
+        assert all(measured.told_of_the_wild(name) for name in asked)
+        assert asked
+        assert not re.search(r"\d+ (of the )?(\d+ )?modules", text)  # none is typed
+    elsewhere = {
+        "random in training",
+        "batch norm in evaluation, always",
+        "one size only",
+        "other formulas for other sizes",
+    }
+    assert not elsewhere & set().union(*names)  # wild.md says so
+    assert not [line for module in modules for line in module["unsure"] if "training" in line]
+    timm = next(found for found, m in zip(names, modules, strict=True) if m.get("package", "").startswith("timm"))
+    assert any(name.startswith("ties shared") for name in timm)
+    release = {"bias in the MLP", "concat order", "batch norm after the convolution"}
+    assert release == next(f for f, m in zip(names, modules, strict=True) if m.get("repository", "")[:8] == "Jongchan")
 
 
 def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:

@@ -1,12 +1,15 @@
 """`cbam-np inspect` and `cbam-np audit`: what they print, what they write, and their errors."""
 
+import importlib
 import json
+import subprocess
 import sys
 import tomllib
 from collections import OrderedDict
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -297,3 +300,43 @@ def test_the_modules_in_the_wild_are_those_of_the_list_and_each_is_accounted_for
     assert len({row["repository"] for row in found if "repository" in row}) >= 30
     for row in found:
         assert row["ok"] or row["found"] or row["unsure"]
+
+
+@pytest.fixture
+def wild(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    module = importlib.import_module("wild")
+    module.without_network.cache_clear()
+    return module
+
+
+def test_modules_of_others_are_run_without_network_where_the_system_allows_it(
+    wild: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = wild.without_network()
+    done = subprocess.run([*prefix, sys.executable, "-c", wild.REACHES_OUT], capture_output=True, text=True, check=True)
+    assert done.stdout == "no network\n" or not prefix
+    commands: list[list[str]] = []
+
+    def kept(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return SimpleNamespace(returncode=1, stderr="", stdout="")
+
+    monkeypatch.setattr(wild.subprocess, "run", kept)
+    wild.in_its_own_process("class A: pass", "A()")
+    assert commands[0][: len(prefix) + 1] == [*prefix, sys.executable]
+    results = json.loads((ROOT / "docs" / "_generated" / "wild.json").read_text(encoding="utf-8"))
+    assert results["network"] is False  # as the page says
+
+
+@pytest.mark.parametrize("refusal", [FileNotFoundError("unshare"), None])
+def test_where_the_network_can_t_be_taken_away_the_results_say_so(
+    refusal: Exception | None, wild: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*command: Any, **options: Any) -> Any:
+        if refusal:
+            raise refusal
+        return SimpleNamespace(returncode=1, stdout=b"", stderr=b"unshare: not permitted")
+
+    monkeypatch.setattr(wild.subprocess, "run", run)
+    assert wild.without_network() == []

@@ -123,7 +123,7 @@ def run(
     """Train, or go on with it; True. Raises ValueError or RuntimeError with a line that says why it can't be done."""
     import_module("matplotlib")  # if it is missing, say so before the training, not after it
     world = mpi.world()
-    with world.all_or_none():
+    with world.all_or_none(), world.sharing_cores():
         arrays, about = world.from_first(found(output, resume) if world.rank == 0 else None)
         chosen = settled(settings, about, world.size)
         net, data, validation = prepared(chosen, folder)

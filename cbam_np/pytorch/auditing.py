@@ -20,10 +20,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_np.pytorch.variants import CHOICES, GRADIENT_ONLY, RIGHT, Layer, Norm, Parts, Switches, block, names
+from cbam_np.pytorch.halves import Case, by_halves
+from cbam_np.pytorch.variants import (
+    CHOICES,
+    GRADIENT_ONLY,
+    RIGHT,
+    Layer,
+    Norm,
+    Parts,
+    Switches,
+    block,
+    in_training,
+    names,
+)
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
-SECONDS = 20.0  # for the search of three deviations at once
+SECONDS = 20.0  # for the search of three deviations at once, and as much for that of three in each half
 SAMPLES = 6  # enough that no path is shut by the ReLU in all of them
 DRAWS = 4  # of random parameters, until the layers make sense in two
 RARE = ("padding", "activation", "dilation", "spatial max over", "channel max over", "output")
@@ -145,8 +157,9 @@ def audit(
 ) -> Audit:
     """Compare somebody's PyTorch module with the formulas, forward and every gradient, and name what differs.
 
-    The comparison is made in evaluation, in float64, with other parameters than the module's own: initial biases are
-    often 0 and initial batch norms do nothing, so a module's own could hide what it does.
+    The comparison is made in float64, with other parameters than the module's own: initial biases are often 0 and
+    initial batch norms do nothing, so a module's own could hide what it does. The search is made in evaluation; what it
+    finds is compared again in training, where batch norm goes by the batch, and on features of two other sizes.
 
     An exception of the module is no error of the audit, which says then what it was.
 
@@ -500,13 +513,71 @@ def compare(subjects: list[Subject]) -> Audit:
         unsure.append("where entries tie for a maximum, its gradient goes neither to the first nor to all alike")
     switches = {**switches, **(at_ties or {})}
     agreement = distance(subject, switches)
-    found = tuple(explained(subject, switches, agreement))
+    elsewhere = [in_other_sizes(subject, switches), in_training_too(subject, switches)]
+    unsure += [more for more in elsewhere if isinstance(more, str)]
+    found = (*explained(subject, switches, agreement), *(more for more in elsewhere if isinstance(more, Deviation)))
+    sizes = " and ".join(f"{H}×{W}" for H, W in other_sizes(subject))
+    also = f", on {sizes} too, and in training" if elsewhere == [None, None] else ""
     checked = (
-        f"Compared on F {tuple(subject.f.shape)} in {str(subject.f.dtype).removeprefix('torch.')}. "
+        f"Compared on F {tuple(subject.f.shape)} in {str(subject.f.dtype).removeprefix('torch.')}{also}. "
         f"{'With what is named here, the' if found else 'The'} formulas agree with it to {agreement[0]:.0e} in the "
         f"output and to {agreement[1]:.0e} in the gradients of F and of every weight."
     )
     return Audit(True, found, tuple(unsure), agreement, checked)
+
+
+def other_sizes(subject: Subject) -> list[tuple[int, int]]:
+    """H and W of the features on which the comparison is made again: larger, and smaller than a kernel of 7×7."""
+    H, W = subject.f.shape[2:]
+    return [(H + 5, W + 3), (4, 5)]
+
+
+def in_other_sizes(subject: Subject, switches: Switches) -> Deviation | None:
+    """What differs if the features have another size."""
+    for H, W in other_sizes(subject):
+        shape = (*subject.f.shape[:2], H, W)
+        f = torch.randn(shape, generator=subject.generator, dtype=subject.f.dtype)
+        try:
+            out = subject._run(f)
+        except UnknownError as reason:
+            return Deviation("one size only", str(reason))
+        if out.shape != f.shape:
+            return Deviation("one size only", f"on {H}×{W} it makes {tuple(out.shape)} of {shape}")
+        with torch.no_grad():
+            off = relative(block(f, subject.parts, switches), out)
+        if off > subject.tolerance:
+            return Deviation("other formulas for other sizes", f"on {H}×{W} the formulas found are off by {off:.1%}")
+    return None
+
+
+def in_training_too(subject: Subject, switches: Switches) -> Deviation | str | None:
+    """What differs in training: a deviation; or, if it can't be told what, a sentence."""
+    module, parts = subject.module, in_training(subject.parts)
+    before = {name: x.clone() for name, x in module.state_dict().items()}
+    try:
+        module.train()
+        out = subject._run(subject.f)
+        if not torch.equal(out, subject._run(subject.f)):
+            return Deviation(
+                "random in training", "the output is another one every time, as with dropout; in evaluation not"
+            )
+        with torch.no_grad():
+            off = relative(block(subject.f, parts, switches), out)
+            frozen = relative(block(subject.f, subject.parts, switches), out)
+        if off < subject.tolerance:
+            off = gradient_distance(subject, switches, subject.f, parts)
+            return None if off < subject.tolerance else f"in training its gradients are off by {off:.1%}"
+        if frozen < subject.tolerance:
+            return Deviation(
+                "batch norm in evaluation, always",
+                f"in training, too, it goes by the running averages; else {off:.1%} differ",
+            )
+        return f"what explains its output in evaluation does not in training: there it is off by {off:.1%}"
+    except (UnknownError, NoGradientError) as reason:
+        return f"in training: {reason}"
+    finally:
+        module.eval()
+        module.load_state_dict(before)
 
 
 def without_gradients(subject: Subject, switches: dict[str, Any], reason: str) -> Audit:
@@ -544,14 +615,33 @@ def search(subjects: list[Subject]) -> dict[str, Any] | None:
     start = {**RIGHT, **{switch: values[0] for switch, values in allowed.items()}}
     every = [(switch, value) for switch, values in allowed.items() for value in values[1:]]
     likely = [(switch, value) for switch, value in every if switch not in RARE or value in COMMON]
-    begun = time.monotonic()
-    for count, changes in ((0, []), (1, every), (2, likely), (2, every), (3, likely)):
+
+    def fewest(count: int, changes: list[tuple[str, Any]], seconds: float = float("inf")) -> dict[str, Any] | None:
+        end = time.monotonic() + seconds
         for combination in combinations(changes, count):
             if len({switch for switch, _ in combination}) == count and fits(subjects, start | dict(combination)):
                 return start | dict(combination)
-            if count == 3 and time.monotonic() - begun > SECONDS:
-                return None
-    return None
+            if time.monotonic() > end:
+                break
+        return None
+
+    return (
+        fewest(0, [])
+        or fewest(1, every)
+        or fewest(2, likely)
+        or search_by_halves(subjects, allowed, start)
+        or fewest(2, every)
+        or fewest(3, likely, SECONDS)
+    )
+
+
+def search_by_halves(
+    subjects: list[Subject], allowed: dict[str, list[Any]], start: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The fewest switches, where the output is F times two gates, see `halves`."""
+    cases = [Case(subject.f, subject.out, subject.parts) for subject in subjects]
+    tolerance = 10 * subjects[0].tolerance
+    return by_halves(cases, allowed, start, tolerance, lambda found: fits(subjects, found), SECONDS)
 
 
 def fits(subjects: list[Subject], switches: Switches) -> bool:
@@ -605,17 +695,19 @@ def with_ties(subject: Subject) -> list[Tensor]:
     return [scale * (two + 0.5), zeros]
 
 
-def gradient_distance(subject: Subject, switches: Switches, f: Tensor) -> float:
+def gradient_distance(subject: Subject, switches: Switches, f: Tensor, parts: Parts | None = None) -> float:
     """How far the gradients of F and of every weight are from the module's, the worst of them."""
-    theirs, ours = both_gradients(subject, switches, f)
+    theirs, ours = both_gradients(subject, switches, f, parts)
     return max(relative(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def both_gradients(subject: Subject, switches: Switches, f: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def both_gradients(
+    subject: Subject, switches: Switches, f: Tensor, parts: Parts | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
     """The module's gradients and ours for one random upstream gradient: of F, then of every weight and bias."""
     d_out = torch.randn(f.shape, generator=torch.Generator().manual_seed(1), dtype=f.dtype)
     wanted = [x for layer in subject.layers for x in (layer.weight, layer.bias) if x is not None and x.requires_grad]
-    return subject.gradients(f, d_out, wanted), our_gradients(subject.parts, switches, f, d_out, wanted)
+    return subject.gradients(f, d_out, wanted), our_gradients(parts or subject.parts, switches, f, d_out, wanted)
 
 
 def our_gradients(parts: Parts, switches: Switches, f: Tensor, d_out: Tensor, wanted: list[Tensor]) -> list[Tensor]:
@@ -711,7 +803,8 @@ def half_in_words(subject: Subject) -> str:
 def unexplained(subject: Subject) -> tuple[bool | None, tuple[Deviation, ...], tuple[str, ...]]:
     """What can be said of a module that no switches explain."""
     tried = (
-        "it has the layers of a CBAM, and none of the deviations that the audit knows, nor three at once, explain it"
+        "it has the layers of a CBAM, and none of the deviations that the audit knows, nor three at once, explain it, "
+        "nor three in each half"
     )
     for what, rest in (("F", subject.out), ("F, plus F", subject.out - subject.f)):
         if is_product_of_gates(rest / subject.f):

@@ -15,14 +15,14 @@ from generated.proof import all_mutants, gradients, mutants, tests
 from generated.speed import fused, gpu, speed
 from generated.studies import study_bugs, study_everywhere, study_features, study_in_short, study_light
 from generated.trained import audit_output, inspect_output, layouts
-from generated.training import scaling, training_speed
+from generated.training import inside, scaling, training_speed
 from generated.wild import wild_modules, wild_summary
 from generated.wrong_gradient import wrong_average
 
 FORMULAS = overview, formulas, cost
 MISTAKES = wrong_average, gallery
 PROOF = gradients, mutants, all_mutants, tests
-SPEED = speed, fused, gpu, training_speed, scaling
+SPEED = speed, fused, gpu, training_speed, inside, scaling
 STUDIES = study_in_short, study_light, study_features, study_everywhere, study_bugs
 OF_OTHERS = inspect_output, audit_output, layouts, wild_summary, wild_modules
 PARTS = {part.__name__: part for part in (*FORMULAS, *MISTAKES, *PROOF, *SPEED, *STUDIES, *OF_OTHERS)}

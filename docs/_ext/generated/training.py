@@ -2,6 +2,7 @@
 
 from statistics import median, quantiles
 
+from cbam_np.commands import inside as inside_net
 from generated.tables import machine, measured, table
 
 
@@ -23,6 +24,18 @@ def training_speed() -> str:
     return (
         f"{machine(found)} In the minute before, {load} programs on average wanted the processor.{left_out} Medians "
         f"over {found['rounds']} rounds; in parentheses the quartiles.\n\n{table(head, rows, 'lrrrrrrr')}"
+    )
+
+
+def inside() -> str:
+    """The block inside a PyTorch network, with each gradient."""
+    found = measured("inside")
+    widths = ", ".join(map(str, found["widths"]))
+    return (
+        f"{machine(found)} In the minute before, {found['machine']['load']} programs on average wanted the processor. "
+        f"Batches of {found['batch']} images of {found['size']}×{found['size']}, stages of {widths} channels, float32, "
+        f"one thread. Medians over {found['rounds']} rounds; in parentheses the quartiles. "
+        f"{inside_net.in_words(found)}\n\n{table(list(inside_net.HEAD), inside_net.rows(found), 'lrrrr')}"
     )
 
 
