@@ -26,7 +26,7 @@ exclude_patterns = ["**/_*", "**/.*", "build"]
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.viewcode",
+    "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_reredirects",
@@ -49,6 +49,7 @@ extensions = [
     "source_pages",
     "sphinxarg.ext",
 ]
+from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
 
 MOVED = {  # chapters of the first edition, and where their matter is now
     "02_pooling_over_space": "02_pooling",
@@ -64,7 +65,6 @@ redirects = {f"notebooks/{folder}{old}": f"{new}.html" for old, new in MOVED.ite
 
 smartquotes = False
 nitpicky = True
-viewcode_line_numbers = True
 suppress_warnings = ["config.cache"]
 autodoc_typehints = "none"  # the docstrings give shapes and dtypes, which no annotation can
 numpydoc_show_class_members = False

@@ -27,13 +27,13 @@ Each of these five pictures holds one handwritten digit, among scraps of other d
 (卷积神经网络) learns to say which digit it is. Nobody tells it where the digit is.
 
 Look at the middle row. It is a map of **gates** (门控): one number between 0 (dark, shut) and 1 (yellow, open) for
-every place. The network computes this map from the picture, and multiplies it onto what it sees. At the start all
-gates are about one half. After 752 steps they are open on the digit, and shut or half shut around it. The bottom row shows
-what gets through. This is called **attention** (注意力).
+every place. The network computes this map from the picture, and multiplies what it sees by it. At the start all
+gates are about one half. After 752 steps they are open on the digit, and often on scraps that touch it, and dark beside
+the strokes. The bottom row lays the map over the picture. This is called **attention** (注意力).
 
 The block that does it is **CBAM**, the Convolutional Block Attention Module. It computes two such maps: one says
 *which place* matters; the other one, which you can't see here, says *which channel* matters. A channel (通道) is one of
-the network's feature maps (特征图): one may answer to upright strokes, another to dark spots.
+the network's feature maps (特征图): one may respond to upright strokes, another to dark spots.
 
 How good is the map? Here is its mean gate on the digit's ink, and elsewhere, over 600 pictures that the network was not
 trained on.
@@ -59,12 +59,12 @@ r"""
 On the digit the gates are nearly open, elsewhere they average a little more than one half. A word of caution: this is
 one network, and one run, the clearest of several that we tried. In another run, with a higher learning rate, the gates ended up open almost everywhere, and the
 network read nearly as well.
-Whether attention *helps* is a different question, and chapter 11 has what was measured.
+Whether attention *helps* is a different question; chapter 11 reports what was measured.
 
 | | |
 |---|---|
-| **Time** | 30 minutes |
-| **You need** | NumPy arrays and their axes; derivatives (导数) from school: the sum, the product, the chain rule. Chapter 3 uses matrix products; what a chapter needs besides is said at its beginning. No GPU, and no PyTorch before chapter 12. |
+| **Time** | 40 minutes |
+| **You need** | NumPy arrays and their axes; derivatives (导数) from school: the sum, the product, the chain rule. Chapter 3 uses matrix products. Each chapter says at the top what else it needs. No GPU. No knowledge of PyTorch before chapter 12. |
 | **You build** | nothing yet: you take a backward pass apart, on a single number |
 
 ## What you will have at the end
@@ -76,19 +76,20 @@ you watch *its* maps learn.
 
 | | chapter | time | you build |
 |---|---|---|---|
-| 0 | Start here | 30 min | |
-| 1 | [The block, from the outside](01_the_block.ipynb) · 模块的整体结构 | 60 min | the gradient check |
-| 2 | [Pooling](02_pooling.ipynb) · 池化 | 50 min | four poolings |
-| 3 | [The shared MLP](03_the_shared_mlp.ipynb) · 共享多层感知机 | 45 min | ReLU and MLP |
-| 4 | [Channel attention](04_channel_attention.ipynb) · 通道注意力 | 50 min | sigmoid, gate, channel attention |
-| 5 | [The 7×7 convolution](05_the_convolution.ipynb) · 7×7 卷积 | 40 min | im2col, the convolution forward |
-| 6 | [Its gradient](06_its_gradient.ipynb) · 卷积的梯度 | 60 min | col2im, its backward, spatial attention |
-| 7 | [The whole backward pass](07_the_whole_backward.ipynb) · 完整的反向传播 | 40 min | **your CBAM** |
-| 8 | [Checking a gradient](08_checking_a_gradient.ipynb) · 梯度检查 | 50 min | a test of your own check |
+| 0 | Start here | 40 min | |
+| 1 | [The block, from the outside](01_the_block.ipynb) · 模块的整体结构 | 70 min | the gradient check |
+| 2 | [Pooling](02_pooling.ipynb) · 池化 | 75 min | four poolings |
+| 3 | [The shared MLP](03_the_shared_mlp.ipynb) · 共享多层感知机 | 70 min | ReLU and MLP |
+| 4 | [Channel attention](04_channel_attention.ipynb) · 通道注意力 | 75 min | sigmoid, gate, channel attention |
+| 5 | [The 7×7 convolution](05_the_convolution.ipynb) · 7×7 卷积 | 70 min | im2col, the convolution forward |
+| 6 | [Its gradient](06_its_gradient.ipynb) · 卷积的梯度 | 90 min | col2im, its backward, spatial attention |
+| 7 | [The whole backward pass](07_the_whole_backward.ipynb) · 完整的反向传播 | 50 min | **your CBAM** |
+| 8 | [Checking a gradient](08_checking_a_gradient.ipynb) · 梯度检查 | 60 min | a test of your own check |
 | 9 | [Bug hunt](09_bug_hunt.ipynb) · 找错 | 60 min | repairs of seven blocks |
-| 10 | [Training](10_training.ipynb) · 训练 | 40 min | a network with your block in it |
-| 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | 30 min | a judgement |
-| 12 | [CBAM in PyTorch](12_cbam_in_pytorch.ipynb) · 用 PyTorch 实现 CBAM | 40 min | your backward inside PyTorch |
+| 10 | [Training](10_training.ipynb) · 训练 | 45 min | a network with your block in it |
+| 11 | [What was measured](11_what_was_measured.ipynb) · 实验结果 | 45 min | a judgement |
+| 12 | [CBAM in PyTorch](12_cbam_in_pytorch.ipynb) · 用 PyTorch 实现 CBAM | 45 min | your backward inside PyTorch |
+| | **together** | **about 800 min** | two long days, or two weekends |
 
 Four appendices: [from NumPy to CuPy](A1_numpy_to_cupy.ipynb), [path statistics](A2_paths.ipynb),
 [the document's misprints](A3_misprints.ipynb), and [why the derivation pays](A4_fused.ipynb).
@@ -107,7 +108,7 @@ def relu(x):
     raise NotImplementedError("not written yet")
 ```
 
-When a chapter asks for one, put your own lines in place of the last line, save the file, and run the cell with
+When a chapter asks for one, replace its last line with your own code, save the file, and run the cell with
 `check`:
 """
 
@@ -116,20 +117,21 @@ check("relu")
 
 # %% [markdown]
 r"""
-`check` reads your file anew each time, runs your function on several inputs, and says what differs: the shape, or
+`check` rereads your file each time, runs your function on several inputs, and says what differs: the shape, or
 which entry, with the value it expected and the value it got. `check("relu", hint=2)` goes one hint further. You can try
 as often as you like, and no update of the course ever touches your file. In a terminal, `cbam-np course` shows how far
 you are.
 
-Every function follows one rule, and so does the whole package:
+Twelve of the sixteen functions follow one rule, and so do the operations of the package. (The other four are the two of
+the gradient check, and two that only copy numbers.)
 
 > An operation returns its output **and** a function `backward`. `backward` takes the gradient of the output and returns
 > the gradients of the inputs.
 
 Stuck for more than twenty minutes? A complete file is in [solutions](solutions/my_cbam.py). Type it rather than copy it.
 
-A cell that begins with `assert` states a fact, and stops if the fact is wrong. So a chapter that runs to its end is right
-about its numbers. You will also meet questions like this one. Think first, then open:
+An `assert` in a cell states a fact, and stops the chapter if the fact is wrong. So if a chapter runs to its end, its
+numbers are right. You will also meet questions like this one. Think first, then open:
 
 <details><summary>Why can't a gate of 0 simply delete a channel for good?</summary>
 
@@ -154,11 +156,11 @@ Here is the smallest CBAM there is. One number $x$, one weight $w$. The number m
 
 $$s = w\,x \qquad g = \sigma(s) = \frac{1}{1 + e^{-s}} \qquad y = g\,x$$
 
-$x$ is used **twice**: it passes through the gate, and it decides how far the gate opens. That is what makes CBAM's
+$x$ is used **twice**: it is multiplied by the gate, and it decides how far the gate opens. That is what makes CBAM's
 gradient interesting, and here it fits on a few lines.
 
-**Forward, on paper.** Let $x = 2$ and $w = \frac12 \ln 3 \approx 0.549$. Then $s = \ln 3$, so $e^{-s} = \frac13$, and
-$g = \frac{1}{1 + 1/3} = \frac34$. The output is $y = \frac34 \cdot 2 = 1.5$.
+**Forward, on paper.** Let $x = 3$ and $w = \frac13 \ln 3 \approx 0.366$. Then $s = \ln 3$, so $e^{-s} = \frac13$, and
+$g = \frac{1}{1 + 1/3} = \frac34$. The output is $y = \frac34 \cdot 3 = 2.25$.
 
 **What we want.** After $y$ the network goes on, and at its very end there is one number $L$, the **loss** (损失). If $x$
 moves a little, how much does $L$ move? That slope is the gradient of $x$, and we write it $dx = \partial L / \partial x$.
@@ -169,11 +171,12 @@ $dy = \partial L / \partial y$, the **upstream gradient** (上游梯度). Say it
 $dx$ and $dw$, one step at a time, last step first.
 
 1. The product $y = g\,x$. If $g$ moves by 1, $y$ moves by $x$; if $x$ moves by 1 while $g$ is held fixed, $y$ moves by
-   $g$. So $dg = dy \cdot x = 32$, and the *direct path* gives $x$ its first part, $dy \cdot g = 12$.
+   $g$. So $dg = dy \cdot x = 48$. And $x$ gets its first part, $dy \cdot g = 12$, on the **direct path**, through the
+   product itself.
 2. The sigmoid. Its slope is $g\,(1-g) = \frac{3}{16}$ (chapter [4](04_channel_attention.ipynb) derives it). So
-   $ds = 32 \cdot \frac{3}{16} = 6$.
-3. The product $s = w\,x$. As in step 1: $dw = ds \cdot x = 12$, and the *gate path* gives $x$ its second part,
-   $ds \cdot w \approx 3.296$.
+   $ds = 48 \cdot \frac{3}{16} = 9$.
+3. The product $s = w\,x$. As in step 1, $dw = ds \cdot x = 27$. And $x$ gets its second part, $ds \cdot w \approx 3.296$, on
+   the **map path**: through the gate, which is the whole map here.
 4. Two paths have arrived at $x$. Both movements happen at once, so they **add**: $dx = 12 + 3.296 = 15.296$.
 """
 
@@ -205,11 +208,11 @@ def scalar_gate(x, w):
     return y, backward
 
 
-x, w, d_y = 2.0, np.log(3) / 2, 16.0
+x, w, d_y = 3.0, np.log(3) / 3, 16.0
 y, backward = scalar_gate(x, w)
 d_x, d_w = backward(d_y)
 print(f"y {y:.3f}   d_x {d_x:.3f}   d_w {d_w:.3f}")
-assert np.allclose([y, d_x, d_w], [1.5, 15.296, 12], atol=5e-4)
+assert np.allclose([y, d_x, d_w], [2.25, 15.296, 27], atol=5e-4)
 
 # %% [markdown]
 r"""
@@ -226,7 +229,7 @@ assert np.isclose(measured, d_x, rtol=1e-8)
 
 # %% [markdown]
 r"""
-And if you forget the gate path? Nothing crashes and the shape is right. But $dx$ is 12 instead of 15.296, more than a
+And if you forget the map path? Nothing crashes and the shape is right. But $dx$ is 12 instead of 15.296, more than a
 fifth too small. This is the classic mistake in CBAM.
 """
 
@@ -250,7 +253,8 @@ many entries of the output, so their contributions add up, and sums appear. The 
 
 ## The symbols
 
-One symbol has one meaning in the whole course.
+A symbol nearly always has one meaning in the whole course. Where a chapter needs one of them for something else, it says
+so.
 
 | symbol | code | shape | what it is | 中文 |
 |---|---|---|---|---|
@@ -275,9 +279,10 @@ One symbol has one meaning in the whole course.
 | $\otimes$, $\odot$ | `*` | | multiplication with broadcasting; of equal shapes | 广播乘法 |
 | $L$ | | one number | the loss, at the end of the network | 损失 |
 | $dF$ | `d_f` | as $F$ | $\partial L / \partial F$, the gradient of $F$; $dW_1$, $dM_c$, … likewise | 梯度 |
+| $dF_{\text{direct}}$, $dF_{\text{map}}$ | `d_f_direct`, `d_f_map` | as $F$ | the two parts of $dF$: on the direct path and on the map path | |
 | | `d_out` | as the output | the upstream gradient of an operation | 上游梯度 |
 
-The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. Only on a function it is one: $\sigma'$ is the slope
+The prime in $F'$ is not a derivative: $F'$ is what $F$ has become. On a function, the prime means the derivative: $\sigma'$ is the slope
 of $\sigma$. The small $c$ and $s$ at the top of $F^c_{\text{avg}}$ and $F^s_{\text{avg}}$ are names, "for channels" and
 "for space", not powers. The next cell checks the shapes.
 """
@@ -300,7 +305,7 @@ print("all shapes as in the table")
 r"""
 ## The eleven formulas
 
-A map to come back to; you needn't understand it now.
+Come back to this table later; you don't need to understand it now.
 """
 
 # %%
@@ -310,8 +315,8 @@ display(Markdown(formula_table()))
 r"""
 ## Glossary · 术语表
 
-The terms of the course, each with the chapter where it first occurs. (This chapter is named only where no other one has the
-term.)
+The terms of the course, each with the chapter where it first occurs. (Chapter 0 is given only for terms that no other chapter
+uses.)
 """
 
 # %%
@@ -322,8 +327,8 @@ print(len(GLOSSARY), "terms")
 r"""
 ## What you built
 
-Nothing yet but a backward pass for one number, by hand, and you measured that it is right. You will do both again for
-arrays, sixteen times.
+So far, only a backward pass for one number, by hand, and a measurement that shows it is right. You will do both again
+for arrays, twelve times.
 
 **Next:** [1. The block, from the outside](01_the_block.ipynb)
 

@@ -23,12 +23,12 @@ pictures_a.block_diagram()
 # %% [markdown]
 r"""
 CBAM takes feature maps (特征图) $F$ and returns feature maps $F''$ of the same shape (形状), with some channels and some
-places turned down. It works in two stages of the same form: compute a map of gates from the input, then multiply the map
-onto the input. Chapters 2 to 6 open the orange boxes. This one is about everything around them.
+places turned down. It works in two stages of the same form: compute a map of gates from the input, then multiply the
+input by it. Chapters 2 to 6 open the orange boxes. This one is about everything around them.
 
 | | |
 |---|---|
-| **Time** | 60 minutes |
+| **Time** | 70 minutes |
 | **You need** | NumPy indexing, the slope of a function of one variable |
 | **You build** | the gradient check: `slopes` and `largest_error` |
 
@@ -95,7 +95,7 @@ r"""
 What to see: $M_c$ is constant inside a channel and differs between the two rows of the figure; $M_s$ is the same in both
 rows and differs inside them.
 
-<details><summary>An MLP hands over the gates of channels with the shape (N, C). What does m_c * f do if m_c has the shape
+<details><summary>An MLP returns the gates of channels with the shape (N, C). What does m_c * f do if m_c has the shape
 (1, 2) and f has the shape (1, 2, 2, 2)?</summary>
 
 No error: shapes are lined up from the right, so the two gates end up on the two *columns*, in every channel. That is wrong,
@@ -133,12 +133,10 @@ assert np.allclose(f2, m_s * f1)
 # %% [markdown]
 r"""
 (Change `picture` above to see another one, 0 to 4.) What to see: from the first row to the second, whole channels fade,
-by the factor above them. From the second row to the third the places to the left and right of the digit fade, in every
-channel alike.
+by the factor above them. From the second row to the third, places beside the strokes fade, in every channel alike.
 
-**A gate is not a normalisation.** If $M_c$ were normalised, its
-entries would share something out, as a softmax does, and add up to 1. They don't: each gate is a number between 0 and 1
-of its own. So no feature can grow, $|F''[n,c,i,j]| \le |F[n,c,i,j]|$, and opening one gate takes nothing away from another.
+**A gate is not a normalisation.** If $M_c$ were normalised, its entries would add up to 1, as with a softmax. They don't:
+each gate is a number between 0 and 1 of its own. So no feature can grow, $|F''[n,c,i,j]| \le |F[n,c,i,j]|$, and opening one gate takes nothing away from another.
 
 **A fresh block turns everything down.** Before training the gates are near one half, and there are two in a row. So
 about a quarter of $F$ is left. If you put a fresh CBAM into a trained network, its features shrink about fourfold.
@@ -222,8 +220,8 @@ def scale(w, x):
 r"""
 ## Measuring a gradient
 
-Derivations go wrong, and code goes wrong after them. So from now on you **measure**. This is called a gradient check
-(梯度检查), and you write it first, because it will be the judge of all your other functions.
+Derivations can go wrong, and so can code. So from now on you **measure**. This is called a gradient check
+(梯度检查), and you write it first, because it will judge all your other functions.
 
 **Step 1: make one number out of the output.** `backward` is given $d_{\text{out}}$ and computes the gradient of some loss
 $L$. Which one? The simplest $L$ with the upstream gradient $d_{\text{out}}$ is
@@ -261,7 +259,7 @@ them to move. It must not use `backward`: it doesn't know what the derivation sa
 
 - How do you visit every entry of an array with any number of axes? (`np.ndindex`)
 - After you have moved an entry, is it back where it was before the next one moves?
-- Are the caller's arrays unchanged in the end?
+- Are the caller's arrays unchanged at the end?
 """
 
 # %%
@@ -326,11 +324,17 @@ from my_cbam import largest_error
 largest_error(scale, np.array([2.0]), np.random.default_rng(0).normal(size=(3, 4)))
 ```
 
-(Python keeps a module that it has imported. After you have changed the file, restart the kernel.)
+(Python doesn't reload a module that it has already imported. After you change the file, restart the kernel.)
 
-For a right gradient you get rounding errors, somewhere around $10^{-9}$. For a wrong one you get something near the size
-of the gradient itself. There is rarely anything in between. The package has a check of the same kind, `simple_gradcheck`,
-which divides by the largest slope. Here is what it says about our three operations, and about the whole block:
+For a right gradient, with numbers of about size 1, you get rounding errors: $10^{-7}$ or less. For a wrong one you get
+something near the size of the gradient itself. There is rarely anything in between. The package has a check of the same
+kind, `simple_gradcheck`, which divides by the largest slope. Here is what it says about our three operations, and about the
+whole block:
+
+> **The package's functions and yours.** They compute the same, but the package's take more: biases, padding, other array
+> libraries. So the chapters call them a little differently. `cb.cbam(f, params)` takes the weights in one dictionary, and
+> its backward returns `d_f` and a dictionary. `mlp` also takes biases, and its backward returns their gradients.
+> `im2col(x, k, padding=1)` also returns a backward. In your file, keep to the stubs.
 """
 
 # %%

@@ -2,7 +2,7 @@
 r"""
 # 2. Pooling, over space and over channels · 池化
 
-> **How do you boil a whole feature map down to one number, and who gets the gradient afterwards?**
+> **How does a whole feature map become one number, and which of its pixels get the gradient afterwards?**
 """
 
 # %% tags=["hide-input"]
@@ -24,11 +24,11 @@ pictures_a.two_directions()
 r"""
 Channel attention needs one number for each **channel**, so it pools (池化) over space: left. Spatial attention needs one
 number for each **pixel** (像素), so it pools over channels: right. Both do it twice, by average pooling (平均池化) and by max
-pooling (最大池化). The average says how much there is on the whole; the maximum says how strong the strongest answer is.
+pooling (最大池化). The average says how much there is on the whole; the maximum says how strong the strongest response is.
 
 | | |
 |---|---|
-| **Time** | 50 minutes |
+| **Time** | 75 minutes |
 | **You need** | chapter [1](01_the_block.ipynb), the derivative of a sum |
 | **You build** | four poolings, forward and backward |
 
@@ -101,14 +101,14 @@ r"""
 ## The average, backward
 
 The pooling doesn't know the loss $L$ (损失). It only knows what comes back to it: the gradient of its own output,
-$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) makes one out of the other. A pixel moves $L$ through every output
+$dF^c_{\text{avg}}[n,c]$. The **chain rule** (链式法则) turns that into the gradient of its input. A pixel moves $L$ through every output
 that it moves:
 
 $$dF[n,c,i,j] = \sum_{n',c'} dF^c_{\text{avg}}[n',c'] \cdot \frac{\partial F^c_{\text{avg}}[n',c']}{\partial F[n,c,i,j]}$$
 
 So we need just one thing: how much does each output move when one pixel moves? (In this chapter each pooling is by
-itself: $F$ goes into it and nowhere else. In chapter 4, where $F$ goes to several places, the gradients will be added
-up.)
+itself: $F$ goes into it and nowhere else. Only question 2.1 looks ahead to chapter 4, where $F$ goes to several places and
+the gradients add.)
 
 **Step 1.** Does the pixel $F[n,c,i,j]$ occur in the sum for $F^c_{\text{avg}}[n',c']$? Only if it belongs to the same
 sample and the same channel. Otherwise the derivative is 0.
@@ -178,7 +178,7 @@ r"""
 What to see: the average hands out the upstream gradient in small equal shares, the maximum gives all of it to one pixel.
 In each channel both add up to the upstream gradient.
 
-**2.1** In the block *both* poolings read the same $F$. Let the upstream gradient of channel 0 be 6 for the average and 12
+**2.1** In the block *both* poolings read the same $F$, and what they send back adds, as at the fork in chapter 0. Let the upstream gradient of channel 0 be 6 for the average and 12
 for the maximum. What is the gradient of the pixel with the 5, and what is the gradient of the pixel with the 3? Type a
 pair.
 """
@@ -225,7 +225,7 @@ sends back 49 times too much.
 
 - `np.argmax` searches along one axis, and here there are two. What does `f.reshape(N, C, H * W)` do for you?
 - Once you know the places, loops are fine. Without loops, look at `np.put_along_axis`.
-- Test input has ties and channels in which every entry is negative.
+- The test inputs include ties, and channels in which every entry is negative.
 """
 
 # %%
@@ -235,7 +235,7 @@ check("max_pool_over_space")
 r"""
 ## Over channels
 
-Nothing is new but the axis. For one pixel $[n,i,j]$ of the result, formula (8) adds up $C$ numbers, one from each channel.
+Only the axis is new. For one pixel $[n,i,j]$ of the result, formula (8) adds up $C$ numbers, one from each channel.
 
 <details><summary>Do the three steps for (8) yourself: in which outputs does F′[n,c,i,j] occur, and with which factor?</summary>
 
@@ -285,8 +285,8 @@ assert 0.1 < changed.mean() < 0.9
 
 # %% [markdown]
 r"""
-What to see: the maximum is large along the strokes, where a few channels answer strongly; the average mixes positive and
-negative answers, so it looks different. On the right, the yellow pixels are those where the winner in $F'$ is not the
+What to see: the maximum is large along the strokes, where a few channels respond strongly; the average mixes positive and
+negative responses, so it looks different. On the right, the yellow pixels are those where the winner in $F'$ is not the
 winner in $F$: channel attention has turned some channels down, and others take their place. That is why it matters that
 (8) and (9) read $F'$.
 

@@ -28,11 +28,11 @@ r"""
 Pooling has made two vectors for each sample: the averages of its channels, and their maxima. A small network, an **MLP**
 (多层感知机), short for multi-layer perceptron, turns each of them into one number per channel. It first squeezes the $C$
 numbers into a few **hidden units** (隐藏单元), so every channel's result depends on all channels. The MLP is **shared** (共享):
-the same weights (权重), drawn as the same lines, serve both vectors.
+the same weights (权重), drawn as the same lines, serve both vectors. (A weight of 0 has no line.)
 
 | | |
 |---|---|
-| **Time** | 45 minutes |
+| **Time** | 70 minutes |
 | **You need** | matrix products, chapter [2](02_pooling.ipynb) |
 | **You build** | `relu` and `mlp` |
 
@@ -172,8 +172,8 @@ answer("3.2", ...)  # solved: [4, 0, 4, 0]
 r"""
 ### Build 8 of 16 · `mlp`
 
-`mlp(x, w1, w2)` takes the whole batch, $x$ of shape $(N, C)$. Call your own `relu` inside, and its `backward` on the way
-back. No loop is needed.
+`mlp(x, w1, w2)` takes the whole batch, $x$ of shape $(N, C)$. Call your own `relu` in the forward, and its `backward` in the
+backward. No loop is needed.
 
 A quick check when you are unsure about a product: a gradient has the shape of what it belongs to. $dW_1$ has the shape
 $(C/r, C)$, and from $dz$, $(N, C/r)$, and $x$, $(N, C)$, there is just one matrix product with that shape.
@@ -223,8 +223,8 @@ $ds$ arrives at a sum, so **both** calls get all of it.
 
 # %% mystnb={"image": {"alt": "d_w1 through the average has a row of zeros, through the maximum none; their sum."}}
 d_s = np.array([[1.0, 0.0, 2.0, -1.0]])
-_, d_w1_avg, _, *_ = avg_backward(d_s)
-_, d_w1_max, _, *_ = max_backward(d_s)
+d_w1_avg = avg_backward(d_s)[1]  # the package's backward returns d_x, d_w1, d_w2, and two more for biases
+d_w1_max = max_backward(d_s)[1]
 pictures_a.sum_of_two(d_w1_avg, d_w1_max)
 assert np.array_equal(mlp(avg_c + max_c, w1, w2)[0], [[10, 0, 10, -10]])
 assert np.array_equal(out_avg + out_max, [[10, 2, 8, -6]])
@@ -261,7 +261,7 @@ in s?</summary>
 
 Twice, because the MLP runs twice and nothing comes after $b_2$:
 $s = W_2 (h_{\text{avg}} + h_{\text{max}}) + 2\,b_2$, and $db_2 = 2 \sum_n ds[n]$. If you forget the 2, you get different gates
-from the same weights. For $b_1$ there is no factor 2: each of its two ways goes through a mask of its own. The next cell
+from the same weights. For $b_1$ there is no factor 2: each of its two uses goes through a mask of its own. The next cell
 checks both.
 </details>
 """
@@ -296,12 +296,12 @@ assert h_max.max() > 3 * h_avg.max()
 # %% [markdown]
 r"""
 What to see: the same weights, and yet the two inputs switch on different units, and the maxima, being larger numbers,
-speak much louder. That is why both are used.
+give much larger values. (Mind the two colour scales: they differ.)
 
 ## What you built
 
 A ReLU and a two-layer network, forward and backward, and you know why gradients of shared weights add. Eight of 16: half
-of the block.
+of your file.
 
 **Next:** [4. Channel attention](04_channel_attention.ipynb) · **The code:** [perceptron.py](../cbam_np/ops/perceptron.py),
 [activation.py](../cbam_np/ops/activation.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)

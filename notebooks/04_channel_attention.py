@@ -2,7 +2,7 @@
 r"""
 # 4. Channel attention · 通道注意力
 
-> **The features decide about their own gates. How many ways does that give the gradient to come back?**
+> **The features decide their own gates. Along how many paths does the gradient come back?**
 """
 
 # %% tags=["hide-input"]
@@ -28,7 +28,7 @@ poolings and the MLP. What is missing is the sigmoid (S 型函数), which turns 
 
 | | |
 |---|---|
-| **Time** | 50 minutes |
+| **Time** | 75 minutes |
 | **You need** | chapters [2](02_pooling.ipynb) and [3](03_the_shared_mlp.ipynb), the derivative of one over something |
 | **You build** | `sigmoid`, `gate`, `channel_attention` |
 
@@ -118,8 +118,8 @@ assert np.isclose(sigmoid(np.array([-40.0]))[0].item(), 4.2e-18, rtol=0.02)
 
 # %% [markdown]
 r"""
-<details><summary>Each gate depends on its own s only. Where in the backward would you notice, if the gates were a softmax
-instead, which makes them add up to 1?</summary>
+<details><summary>Each gate depends on its own s only. How would the backward change if the gates were a softmax
+instead, so that they add up to 1?</summary>
 
 If $s[c]$ moves under a softmax, *all* gates move. So the gradient of $s[c]$ would be a sum over all gates. Under the sigmoid that
 sum has one term, and the backward is a product entry by entry. That is the difference between a gate and a normalisation
@@ -151,7 +151,7 @@ r"""
 ### Build 10 of 16 · `gate`
 
 One function for both stages: $m$ has the shape $(N, C, 1, 1)$ or $(N, 1, H, W)$, and you find out from the shape which
-one it is. Here `gate` is given the map, so `d_f` is only the part through the product.
+one it is. Here `gate` is given the map, so `d_f` is only what comes back on the direct path.
 
 - How can you tell over which axes `m` was repeated?
 - `d_m` must have exactly the shape of `m`. What does `keepdims` do for you?
@@ -198,7 +198,7 @@ r"""
 </details>
 """
 
-# %% mystnb={"image": {"alt": "d_f is the sum of the gate path, the constant average path and the one-pixel maximum path."}}
+# %% mystnb={"image": {"alt": "d_f is the sum of the direct path, the constant average path and the one-pixel maximum path."}}
 f = np.array([[[[1.0, 5.0, 2.0], [0.0, 3.0, 1.0]], [[-2.0, 0.0, -1.0], [-4.0, -3.0, 4.0]]]])
 d_f1 = np.array([[[[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]]])
 a = np.log(3) / 4
@@ -218,20 +218,20 @@ assert np.array_equal(gate(np.array([3 / 4, 1 / 4]).reshape(1, 2, 1, 1), f)[1](d
 
 # %% [markdown]
 r"""
-What to see: the gate path is there only where the upstream gradient is. The average path puts the same small number on
+What to see: the direct path is nonzero only where the upstream gradient is. The average path puts the same small number on
 every pixel of a channel. The maximum path puts one larger number on one pixel.
 
-## The way back: three paths
+## The backward pass: three paths
 
 $F$ is used three times, so by the total derivative of chapter [3](03_the_shared_mlp.ipynb) three gradients arrive at it,
-and they add. We call them **paths** (路径): the **gate path** through the product, the **average path** and the **max
-path** through the two poolings.
+and they add. We call them **paths** (路径). The **direct path** goes through the product $F \otimes M_c$ itself. The **average
+path** and the **maximum path** go through the two poolings; together they are the **map path** of chapter 0.
 
 $$\boxed{dM_c[n,c] = \sum_{i,j} dF'[n,c,i,j]\, F[n,c,i,j] \qquad
 dF = M_c \otimes dF' + dF_{\text{avg}} + dF_{\text{max}}}$$
 
 Where do $dF_{\text{avg}}$ and $dF_{\text{max}}$ come from? Follow the red arrows backward from $dM_c$: through the
-sigmoid, through both calls of the MLP, through each pooling. Everything on the way you have built already.
+sigmoid, through both calls of the MLP, through each pooling. You have already built everything along the way.
 
 $$\boxed{ds = dM_c \odot \sigma'(s) \qquad dW_1 = dW_1^{\text{avg}} + dW_1^{\text{max}} \qquad
 dW_2 = dW_2^{\text{avg}} + dW_2^{\text{max}}}$$
@@ -266,12 +266,12 @@ d_f = sum(paths.values())
 wrong_by = {name: np.linalg.norm(path) / np.linalg.norm(d_f) for name, path in paths.items()}
 for name, share in wrong_by.items():
     print(f"without the {name:7} path d_f is wrong by {share:.0%}")
-assert wrong_by["average"] < 0.1 < wrong_by["gate"]
+assert wrong_by["average"] < 0.1 < wrong_by["direct"]
 
 # %% [markdown]
 r"""
 On random numbers the average path is small: a gradient spread over $HW$ pixels is thin everywhere. So a check with a loose
-tolerance wouldn't see that it is missing, and your `largest_error` does. On other data other paths are large;
+tolerance wouldn't see that it is missing, but your `largest_error` does. On other data other paths are large;
 [an appendix](A2_paths.ipynb) measures it.
 
 ## In the trained block

@@ -24,19 +24,32 @@ params = {name: learned[name].astype(float) for name in ("channel.w1", "channel.
 f1, _ = cb.channel_attention(learned["f"].astype(float), params)
 avg_s, max_s = avg_pool_over_channels(f1)[0], max_pool_over_channels(f1)[0]
 m_s, _ = cb.spatial_map(f1, params)
-pictures.one_pixel(avg_s[0, 0], max_s[0, 0], params["spatial.kernel"][0], m_s[0, 0], place=(6, 4))
+kernel = params["spatial.kernel"]
+pictures.one_pixel(avg_s[0, 0], max_s[0, 0], kernel[0], m_s[0, 0], place=(6, 4))
+across = kernel[0, 1].sum(axis=0)  # of the maximum's weights, one sum a column
+assert np.all(across[2:5] > 0.9)
+assert np.all(across[[0, 6]] < -1.4)
+assert m_s[0, 0, 6, 8] < 0.05
+assert conv2d(max_s, kernel[:, 1:], padding=3)[0].std() > 10 * conv2d(avg_s, kernel[:, :1], padding=3)[0].std()
 
 # %% [markdown]
 r"""
 This is how the trained block makes the gate (门控) of **one** pixel (像素). From both pooled maps it takes the window (窗口) of
 $7 \times 7$ pixels around it, multiplies each by its own $7 \times 7$ weights, and adds everything up. The sigmoid of
 this one number is the gate. Then the window moves to the next pixel, with the same weights. That is a **convolution**
-(卷积), and the weights are its **kernel** (卷积核). Red is positive, blue is negative. Change `place` above and run the cell
-again: what makes a gate shut?
+(卷积), and the weights are its **kernel** (卷积核). Red is positive, blue is negative. Change `place` above, to `(6, 8)` for
+instance, and run the cell again: what makes a gate shut?
+
+<details><summary>One answer, for this kernel</summary>
+
+Its weights for the maximum are red in the middle columns and blue in the outer ones. So a gate opens on a stroke, where large
+maxima meet the red weights, and shuts about three columns beside it, where the same maxima meet the blue ones. The average
+hardly counts here.
+</details>
 
 | | |
 |---|---|
-| **Time** | 40 minutes |
+| **Time** | 70 minutes |
 | **You need** | chapter [2](02_pooling.ipynb), matrix products |
 | **You build** | `im2col`, and `conv2d` forward |
 
@@ -65,7 +78,7 @@ It leaves open padding, stride and bias; the rest is in [the appendix on misprin
 
 <details><summary>Why must the padding be 3? What would happen with none?</summary>
 
-$M_s$ is multiplied onto $F'$ pixel by pixel, so it needs $H$ rows. A window of 7 rows fits into $H + 2p$ rows at
+$F'$ is multiplied by $M_s$ pixel by pixel, so $M_s$ needs $H$ rows. A window of 7 rows fits into $H + 2p$ rows at
 $H + 2p - 6$ places. That is $H$ for $p = 3$; with $p = 0$ six rows would be missing.
 </details>
 
@@ -82,7 +95,7 @@ One channel, a kernel of $3 \times 3$, so $p = 1$:
 $$x = \begin{pmatrix} 1 & 2 & 0 \\ 0 & 3 & 1 \\ 2 & 0 & 1 \end{pmatrix} \qquad
 K = \begin{pmatrix} 0 & 1 & 0 \\ 0 & 0 & 2 \\ 0 & 0 & 0 \end{pmatrix}$$
 
-Put the middle of $K$ on a pixel, multiply what lies on top of each other, and add. This kernel has only two entries that
+Put the middle of $K$ on a pixel, multiply the numbers that lie on top of each other, and add. This kernel has only two entries that
 aren't 0. It says: *the number above, plus twice the number to the right*. Outside there are zeros.
 
 **5.1** What is $u$ at the top left, and what is it in the middle of the bottom row? Type a pair.
@@ -120,12 +133,10 @@ assert off > 0.2
 
 # %% [markdown]
 r"""
-What to see: the map on the right looks like something that a network might do, and it is wrong.
+What to see: the map on the right looks plausible, but it is wrong.
 
-If you load weights from elsewhere, compare one output with theirs. The authors' weights need two things here: swap the
-two input channels of the kernel, `kernel[:, ::-1]`, *and* fold in the batch norm that their code puts between the
-convolution and the sigmoid. It scales $u$ and adds a number to it, so the kernel must be scaled too, and there is a bias
-after all. Chapter [12](12_cbam_in_pytorch.ipynb) does it.
+If you load weights from elsewhere, compare one output with theirs. In the authors' weights, the two input channels of the
+kernel have to be swapped, `kernel[:, ::-1]`. That isn't all; chapter [12](12_cbam_in_pytorch.ipynb) loads them.
 
 ## im2col: every window becomes a column
 
@@ -168,8 +179,8 @@ answer("5.2", ...)  # solved: 9
 r"""
 <details><summary>As a in the address grows by 1, the pixel 7 moves in the matrix. Which way, and why is there a minus?</summary>
 
-To the left, by a whole row of the picture: $i = 1 + p - a$. The further down in the window a pixel is, the further up is the
-window. The yellow line in the picture runs down to the left.
+To the left, by a whole row of the picture: $i = 1 + p - a$. The further down in the window a pixel is, the further up the
+window is. The yellow line in the picture runs down to the left.
 </details>
 
 ### Build 12 of 16 · `im2col`
@@ -194,11 +205,11 @@ over $c, a, b$ in the formula *is* the sum in a matrix product, for each sample 
 
 $$\underbrace{u[n]}_{1,\,HW} = \underbrace{K}_{1,\,2k^2} \; \underbrace{\text{columns}[n]}_{2k^2,\,HW}$$
 
-### Build 14 of 16, first half · `conv2d`, forward
+### Build 13 of 16, first half · `conv2d`, forward
 
 `conv2d(x, kernel)`: reshape, multiply, reshape. NumPy's `@` multiplies a matrix with a whole stack of matrices, so you
 don't need a loop over the samples. The kernel may have several output channels, shape $(O, C, k, k)$; with $O = 1$ it is
-our formula. Return `out, None` for now. (Number 13 comes in the next chapter.)
+our formula. Return `out, None` for now: the second half comes in the next chapter.
 """
 
 # %%
@@ -225,7 +236,7 @@ assert round(32 * columns.nbytes / 1e6) == 39
 
 # %% [markdown]
 r"""
-<details><summary>Zeros of the padding are numbers like all others. On a map of 7 × 7, the size of the last stage of a ResNet, how
+<details><summary>The zeros of the padding are numbers like any others. On a map of 7 × 7, the size of the last stage of a ResNet, how
 many windows contain no padding? And how many real pixels does the window of a corner contain?</summary>
 
 Only one, that of the middle pixel. At a corner 16 of the 49 entries are real, the other 33 are zeros. On small maps spatial
@@ -243,7 +254,7 @@ assert np.count_nonzero(real_pixels == 49) == 1
 r"""
 ## What you built
 
-`im2col`, and with it the convolution forward, as one matrix product. Twelve and a half of 16.
+`im2col`, and with it the convolution forward, as one matrix product. Twelve of 16, and half of the thirteenth.
 
 **Next:** [6. Its gradient](06_its_gradient.ipynb) · **The code:** [conv.py](../cbam_np/ops/conv.py),
 [joining.py](../cbam_np/ops/joining.py), the same as loops: [loops.py](../cbam_np/reference/loops.py)

@@ -2,7 +2,7 @@
 r"""
 # 6. The gradient of the convolution, and spatial attention · 卷积的梯度
 
-> **One pixel was in 49 windows, each time next to another weight. Which weight belongs to which window on the way back?**
+> **One pixel was in 49 windows, each time next to a different weight. Which weight goes with which window in the backward pass?**
 """
 
 # %% tags=["hide-input"]
@@ -25,7 +25,7 @@ pictures.line_matrix()
 r"""
 | | |
 |---|---|
-| **Time** | 60 minutes |
+| **Time** | 90 minutes |
 | **You need** | chapter [5](05_the_convolution.ipynb), matrix products and their transpose |
 | **You build** | `col2im`, the backward of `conv2d`, `spatial_attention` |
 
@@ -136,10 +136,10 @@ in one window and collects one.
 **The padding is cut off at the end.** $dx_{\text{pad}}$ has entries for the zeros around the picture too. Nobody asks how
 the loss would change if those zeros changed, so only the middle is left: $dx[n,c,i,j] = dx_{\text{pad}}[n,c,i+p,j+p]$.
 
-### Build 13 of 16 · `col2im`
+### Build 14 of 16 · `col2im`
 
-`col2im(columns, shape, k)` is the mirror image of your `im2col`. If that one copies slices *out of* the padded picture,
-this one adds them *into* it.
+`col2im(columns, shape, k)` is the mirror image of your `im2col`. `im2col` copies slices *out of* the padded picture;
+`col2im` adds them *into* it.
 
 - Why is `+=` on a slice safe here? (For a fixed $(a,b)$, can two pixels $(i,j)$ hit the same target?)
 - Which part of the padded picture do you return?
@@ -210,13 +210,13 @@ assert np.array_equal(met, numbered[::-1, ::-1])
 # %% [markdown]
 r"""
 What to see: in the window of $u[0,0]$ the yellow pixel is at the bottom right, so it meets the last weight, 9. In the
-window of $u[2,2]$ it is at the top left and meets the first one, 1. Seen from the pixel, the kernel is turned by half a
-turn.
+window of $u[2,2]$ it is at the top left and meets the first one, 1. Seen from the pixel, the kernel is flipped, in both
+directions.
 
 Both ways are the same sum. col2im walks over the windows and **hands out**; the flipped kernel walks over the pixels and
 **collects**. This second way is itself a convolution, of $du$ with $k-1$ zeros around it, with the flipped kernel.
 
-### Build 14 of 16, second half · `conv2d`, backward
+### Build 13 of 16, second half · `conv2d`, backward
 
 Return $dx$ and $d\text{kernel}$. Take either way for $dx$; hand out with your `col2im`, or collect.
 """
@@ -234,7 +234,7 @@ dx = \text{col2im}(d\text{columns})$$
 
 <details><summary>You forget the flip, and your check says that all is well. Which kernel did you test with?</summary>
 
-One that looks the same after half a turn: a kernel of ones, a blur, a Laplacian. If the flip changes nothing, no check can see
+One that looks the same after the flip: a kernel of ones, a blur, a Laplacian. If the flip changes nothing, no check can see
 whether it was done. So test with a random kernel, a random $d_{\text{out}}$, and $H \ne W$. The next cell shows it.
 </details>
 """
@@ -278,7 +278,8 @@ pictures_a.branch("F'", "M_s", "F''", ("average (8)", "maximum (9)", "concat,\nc
 # %% [markdown]
 r"""
 Compare it with the picture of chapter [4](04_channel_attention.ipynb). The shared MLP has become a convolution, and
-everything else has stayed. $F'$ is used three times, so three paths come back, and they add:
+everything else is the same. $F'$ is used three times, so three paths come back, the direct path, the average path and the maximum path, and they
+add:
 
 $$\boxed{dM_s[n,i,j] = \sum_{c} dF''[n,c,i,j]\, F'[n,c,i,j] \qquad
 dF' = M_s \otimes dF'' + dF'_{\text{avg}} + dF'_{\text{max}}}$$

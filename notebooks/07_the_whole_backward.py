@@ -2,7 +2,7 @@
 r"""
 # 7. The whole backward pass · 完整的反向传播
 
-> **A gradient arrives at the end of the block. How does it get back to $F$ and to all three parameters, and on how many ways?**
+> **A gradient arrives at the end of the block. How does it get back to $F$ and to all three parameters, and by how many routes?**
 """
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Both stages as graphs: plain arrows forward, coloured arrows backward with the numbers 1 to 16."}}
@@ -11,6 +11,7 @@ import torch
 
 import cbam_np as cb
 from cbam_np.course import answer, check, pictures_b
+from cbam_np.course.own_function import own_function
 from cbam_np.pytorch import from_arrays
 from cbam_np.reference.loops import cbam_loops
 
@@ -24,8 +25,8 @@ three at $F'$ in the lower graph, three at $F$ in the upper one. ($h$ stands for
 
 | | |
 |---|---|
-| **Time** | about 40 minutes |
-| **You need** | chapters [2](02_pooling.ipynb) to [6](06_its_gradient.ipynb): each of the sixteen lines comes from one of them |
+| **Time** | about 50 minutes |
+| **You need** | chapters [2](02_pooling.ipynb) to [6](06_its_gradient.ipynb): each of the table's lines comes from one of them |
 | **You build** | `cbam`, the last of the sixteen functions |
 
 ## The two formulas
@@ -42,22 +43,23 @@ broadcasting (广播). All such points are on [one page](A3_misprints.ipynb).
 
 </details>
 
-$F''$ depends on $F$ through $F'$ alone. So the way back is a chain (链):
+$F''$ depends on $F$ through $F'$ alone. So the backward pass is a chain (链):
 
 $$\boxed{dF'' \;\to\; dF' \;\to\; dF}$$
 
-Both arrows have the same form. A product has two factors, so the gradient has two paths (路径): through the features, with
-the map as a factor, and through the map.
+Both arrows have the same form. A product has two factors, so the gradient has two paths (路径). The **direct path** goes
+through the product itself, with the map as a factor. The **map path** goes through the map; it is the average path and the
+maximum path together.
 
-$$dF' = \underbrace{M_s \otimes dF''}_{dF'_{\text{gate}}} +
+$$dF' = \underbrace{M_s \otimes dF''}_{dF'_{\text{direct}}} +
 \underbrace{\left(\frac{\partial M_s}{\partial F'}\right)^{\!\top} dM_s}_{dF'_{\text{map}}} \qquad\qquad
-dF = \underbrace{M_c \otimes dF'}_{dF_{\text{gate}}} +
+dF = \underbrace{M_c \otimes dF'}_{dF_{\text{direct}}} +
 \underbrace{\left(\frac{\partial M_c}{\partial F}\right)^{\!\top} dM_c}_{dF_{\text{map}}}$$
 
 The second arrow starts from the **whole** $dF'$. Add both of its paths first, or part of it is lost.
 
-That fraction with the $\top$ is only a name. Nobody builds this matrix; you go back step by step instead. How large would
-it be? For one sample of $64 \times 56 \times 56$, $\partial M_s / \partial F'$ has a row for each pixel of the map and a
+**7.1** That fraction with the $\top$ is only a name. Nobody builds this matrix; you go back step by step instead. How many
+entries would it have? For one sample of $64 \times 56 \times 56$, $\partial M_s / \partial F'$ has a row for each pixel of the map and a
 column for each entry of $F'$.
 """
 
@@ -69,7 +71,7 @@ r"""
 ## Write the block
 
 Open `my_cbam.py` and write `cbam(f, w1, w2, kernel)`. You have `channel_attention` and `spatial_attention`, each with its
-backward. What's left is to put them one behind the other, and to think about the order on the way back.
+backward. What's left is to call them in order, and to think about the order in the backward.
 """
 
 # %%
@@ -77,6 +79,22 @@ check("cbam")
 
 # %% [markdown]
 r"""
+Now let **your** check judge **your** block. (Other features and weights will do as well.)
+"""
+
+# %% tags=["varies"]
+block = cb.CBAM(4, reduction=2, dtype="float64", seed=7)
+some = np.random.default_rng(7).normal(size=(2, 4, 5, 6))
+my_cbam, my_check = own_function("cbam"), own_function("largest_error")
+error = my_check(my_cbam, some, *block.params.values())
+print(f"largest error {error:.0e}")
+assert error < 1e-7
+
+# %% [markdown]
+r"""
+That is rounding: anything from $10^{-10}$ to $10^{-7}$ is fine, depending on your step. If a gradient were wrong, it would be
+far more.
+
 <details><summary>Think first: why does your backward need neither M_c nor M_s by name?</summary>
 
 Because the two stages keep what they need. Each backward is a closure: it remembers the arrays of its own forward pass. The
@@ -99,7 +117,7 @@ Now unfold everything. The names, in the order of the forward pass:
 | $u = \text{Conv}(x, K)$, $\;M_s = \sigma(u)$ | (10) | $N, 1, H, W$ |
 | $F'' = M_s \otimes F'$ | (11), (2) | $N, C, H, W$ |
 
-And the way back, in sixteen lines. $[\dots]$ is 1 where the condition holds, else 0; "$+\!=$" adds to what is there.
+And the backward pass, line by line. $[\dots]$ is 1 where the condition holds, else 0; "$+\!=$" adds to what is there.
 $c^*$ is the largest channel of a pixel, $(i^*,j^*)$ the largest pixel of a channel.
 
 | line | | of | chapter |
@@ -121,11 +139,11 @@ $c^*$ is the largest channel of a pixel, $(i^*,j^*)$ the largest pixel of a chan
 | 15 | $dF[n,c,i,j] \mathrel{+}= \frac{1}{HW}\, dF^c_{\text{avg}}[n,c]$ | (3) | 2 |
 | 16 | $dF[n,c,i,j] \mathrel{+}= dF^c_{\text{max}}[n,c]\, [(i,j) = (i^*,j^*)]$ | (4) | 2 |
 
-Lines 2, 6 and 7 together are $dF'$; lines 9, 15 and 16 together are $dF$. The parameters' gradients come out on the way, in
-lines 4, 11 and 13.
+Lines 2, 6 and 7 are the direct, the average and the maximum path to $dF'$; lines 9, 15 and 16 are the three to $dF$. The
+parameters' gradients come out on the way, in lines 4, 11 and 13.
 
-**7.2** On how many different routes does a gradient get from $F''$ to $F$, if a route says which of the lines 2, 6, 7 it
-took first, and which of 9, 15, 16 then?
+**7.2** A path leads through one stage. A **route** leads all the way from $F''$ to $F$: first through one of the lines 2, 6,
+7, and then through one of 9, 15, 16. How many routes are there?
 """
 
 # %%
@@ -147,12 +165,12 @@ All but lines 2 and 9. Then $dF = M_c \otimes M_s \otimes dF''$, and no paramete
 
 </details>
 
-In code each of the sixteen is one line, too. Compare them with what you've built from your parts.
+Here is the same table in code. Compare it with what you've built from your parts.
 """
 
 
 # %%
-def cbam_in_sixteen_lines(f, w1, w2, kernel):
+def cbam_on_one_page(f, w1, w2, kernel):
     """CBAM without any function of ours: f2, and a backward that returns d_f, d_w1, d_w2, d_kernel."""
     N, C, H, W = f.shape
     k = kernel.shape[-1]
@@ -206,10 +224,9 @@ index at a time, and PyTorch's autograd (自动微分), which is given the forwa
 # %%
 rng = np.random.default_rng(3)
 f, d_f2 = rng.normal(size=(2, 2, 4, 5, 6))
-block = cb.CBAM(4, reduction=2, dtype="float64", seed=7)
 names, arrays = list(block.params), list(block.params.values())
 
-f2, backward = cbam_in_sixteen_lines(f, *arrays)
+f2, backward = cbam_on_one_page(f, *arrays)
 ours = dict(zip(["f", *names], backward(d_f2), strict=True))
 
 
@@ -239,9 +256,9 @@ paths](A2_paths.ipynb) follows all nine routes; chapter 8 says which tolerance s
 
 ## What you built
 
-- `cbam`, the sixteenth function. Your file now holds the whole block, forward and backward, and a check that proves it.
+- `cbam`, the sixteenth function. Your file now holds the whole block, forward and backward, and a check that agrees with it.
 - The chain $dF'' \to dF' \to dF$: add both paths of $dF'$ before you go on.
-- Sixteen lines that you can derive one by one, and know where each of them comes from.
+- A table in which you can derive each line, and trace it to its chapter.
 
 **Next:** [8. Checking a gradient](08_checking_a_gradient.ipynb)
 

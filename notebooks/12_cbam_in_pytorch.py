@@ -34,16 +34,16 @@ assert arrows == {"dF": 3, "dW1": 2, "dW2": 2, "dK": 1}
 r"""
 This is PyTorch's computational graph (计算图) of CBAM. While it computes forward, it writes down what it does: each result
 keeps a node, and each node knows the nodes before it. The first line of a box is PyTorch's name for the node, the second is
-your name for it. Where it ends there is a **leaf** (叶子节点), an input or a parameter. The arrows are the way back. Three of them end at $dF$, two at $dW_1$ and $dW_2$ each, one at $dK$.
+your name for it. Each end is a **leaf** (叶子节点), an input or a parameter. The arrows are the backward pass. Three of them end at $dF$, two at $dW_1$ and $dW_2$ each, one at $dK$.
 
-It's your chain of chapter [7](07_the_whole_backward.ipynb), node for node. Nothing in autograd (自动微分) is cleverer; it's
-only written down by a machine.
+It's your chain of chapter [7](07_the_whole_backward.ipynb), node for node. Autograd (自动微分) isn't any cleverer; a machine
+just does the writing.
 
 | | |
 |---|---|
-| **Time** | about 40 minutes |
+| **Time** | about 45 minutes |
 | **You need** | chapter 7, and to have seen a PyTorch module before |
-| **You build** | your backward inside PyTorch, and a loader for the authors' weights |
+| **You build** | nothing new in your file: you see your backward work inside PyTorch, and read a loader for the authors' weights |
 
 <details><summary>What the document has</summary>
 
@@ -96,7 +96,7 @@ for name, (ours, theirs) in pairs.items():
 
 # %% [markdown]
 r"""
-One difference in manners. PyTorch **adds** each new gradient to what is in `.grad` already; yours gives the same again. If
+One difference in behaviour: PyTorch **adds** each new gradient to what is in `.grad` already; yours gives the same again. If
 you forget `zero_grad()` in a training loop, you train on a sum of old gradients.
 """
 
@@ -112,7 +112,7 @@ r"""
 ## Your block inside PyTorch
 
 Autograd doesn't know every operation. A new one is given to it as a `torch.autograd.Function` with two parts, forward and
-backward; `ctx` is the bag in which forward leaves what backward needs. That's your `out, backward` in other clothes, so
+backward; `ctx` is where forward leaves what backward needs. That's your `out, backward` in another form, so
 your `cbam` fits as it is:
 """
 
@@ -135,13 +135,13 @@ leaves = [torch.tensor(x, requires_grad=True) for x in (f, *block.params.values(
 gradients = torch.autograd.grad(MyCBAM.apply(*leaves), leaves, torch.tensor(d_f2))
 for name, d, right in zip(("f", *block.params), gradients, (d_f, *block.grads.values()), strict=True):
     assert apart(d, right) < 1e-12
-    print(f"d {name:15} came through PyTorch out of that backward")
+    print(f"d {name:15} came back through PyTorch")
 
 # %% [markdown]
 r"""
 <details><summary>Suppose the backward of a gate forgets to sum over the pixels and returns d_m with the shape of f. What would PyTorch do?</summary>
 
-If a gradient is too large because its input was broadcast (广播), PyTorch sums it for you, without a word. That is kind, and it
+If a gradient is too large because its input was broadcast (广播), PyTorch sums it for you, silently. That is convenient, but it
 hides the mistake. In arrays of your own nobody does it for you: shapes are part of your check.
 
 </details>
@@ -149,8 +149,8 @@ hides the mistake. In arrays of your own nobody does it for you: shapes are part
 ## Ties: max and amax
 
 The module takes its maxima with `max(dim)` and not with `amax`. Forward they are the same. Backward they aren't: at a
-tie (并列), `max` gives everything to the first entry, and `amax` gives equal shares. Both are accepted; full shares for
-everybody would be wrong. So if you compare two CBAMs, and one uses `amax`, you'll see differences wherever a ReLU has left
+tie (并列), `max` gives everything to the first entry, and `amax` gives equal shares. Both conventions are accepted; a full share
+for every entry would be wrong. So if you compare two CBAMs, and one uses `amax`, you'll see differences wherever a ReLU has left
 several equal entries, and there is no mistake to be found.
 """
 
@@ -177,7 +177,7 @@ things have to be done before their weights fit formulas (1) to (11), and if you
 | both layers of the MLP have a bias | take $b_1$ and $b_2$ over; $b_2$ is added twice, once for each pooled vector |
 
 **Folding.** When a network is used and no longer trained, its batch norm works with fixed numbers: mean $\mu$,
-variance $v$, and the learned $\gamma$ and $\beta$.
+variance $v$, and the learned $\gamma$ and $\beta$. (In chapter 10, $\mu$ and $v$ were something else.)
 
 $$\gamma\, \frac{\text{Conv}(x, K) - \mu}{\sqrt{v + \epsilon}} + \beta = \text{Conv}(x, gK) + (\beta - g\mu) \qquad
 g = \frac{\gamma}{\sqrt{v+\epsilon}}$$
@@ -309,11 +309,11 @@ inserting CBAM, train again.
 
 - The block in PyTorch, equal to yours to twelve digits, and a name for each node of its graph.
 - Your own backward inside autograd.
-- A loader that knows the three differences between the paper's formulas and the authors' code.
+- You have read a loader that knows the three differences between the paper's formulas and the authors' code.
 
-**This is the end of the core track.** You began with an empty file. You've written sixteen functions with their gradients, and
-the check that proves them; found seven bugs that others had made, and one that wasn't there; trained the block and watched its
-maps learn; and you know what it was measured to do and what not. Tell a friend.
+**This is the end of the core track.** You began with an empty file. You've written sixteen functions, the
+block with all its gradients and the check that judges them; found seven bugs that others had made, and one that wasn't there; trained the block and watched its
+maps learn; and you know what it was measured to do, and what it wasn't. Tell a friend.
 
 **If you want to go on:** [A1. From NumPy to CuPy](A1_numpy_to_cupy.ipynb) · [A2. Nine paths](A2_paths.ipynb) ·
 [A3. Reading the document](A3_misprints.ipynb)

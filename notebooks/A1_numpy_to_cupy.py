@@ -50,8 +50,8 @@ parameters cross once, a batch $F$ crosses once, and everything that forward and
 
 CuPy is an array library (数组库) that looks like NumPy and computes on an NVIDIA GPU. The block of the package runs on both, from the
 same source. **Nothing that you see here has run on CuPy**: the outputs come from a machine without a GPU. What is said
-about CuPy is from its documentation and its source, version 14.2. If you have a GPU, run the notebook again; cells that need one do their
-work then, and the last one says that nothing was left out.
+about CuPy is from its documentation and its source, version 14.2. If you have a GPU, run the notebook again: the cells that need one will run
+too, and the last one will say that nothing was left out.
 """
 
 # %%
@@ -105,7 +105,7 @@ on any. The line that matters is `xp = namespace(...)`: it asks the arrays which
 
 ## The same block on several libraries
 
-Three functions move arrays, and there are no others: `cb.asarray(x, "cupy")` gives `x` as an array of that library,
+Only three functions move arrays: `cb.asarray(x, "cupy")` gives `x` as an array of that library,
 `cb.to_numpy(x)` brings it back, and `block.to("cupy")` gives a block with the same parameters, moved. This is the whole switch:
 """
 
@@ -279,8 +279,8 @@ device's own memory. So the rule isn't "use the GPU". The rule is: **cross once,
 
 ## Where the host waits
 
-A GPU works while Python goes on. `xp.exp(x)` doesn't compute: it puts an order into a queue (队列), called a **stream** (流), and comes
-back at once. When Python needs a **number**, it has to wait until the queue has come that far: **synchronisation** (同步).
+A GPU works while Python goes on. `xp.exp(x)` doesn't compute: it puts an order into a queue (队列), called a **stream** (流), and returns
+at once. When Python needs a **number**, it has to wait until the queue has got that far: **synchronisation** (同步).
 """
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two lanes: the host launches at once and then waits; the device works all the time."}}
@@ -288,9 +288,9 @@ pictures_b.host_waits()
 
 # %% [markdown]
 r"""
-What to see: the host (主机) has launched three kernels (核函数) before the first one is done. A clock that is read there sees only the launches, and
-`float` gets the blame for everything, although it does nothing but wait. So a timing on a GPU needs three things: some calls
-first that don't count (they compile), then the work, then **wait for the device before you read the clock**.
+What to see: the host (主机) has launched three kernels (核函数) before the first one is done. If you read the clock there, you see only the launches, and
+`float` gets the blame for everything, although it only waits. So a timing on a GPU needs three things: a few warm-up
+calls that don't count (they compile), then the work, then **wait for the device before you read the clock**.
 """
 
 # %%
@@ -344,7 +344,7 @@ assert list(asks.values()) == [True] * 8 + [False] * 3
 
 # %% [markdown]
 r"""
-The boolean mask is the one that surprises people: the result has as many entries as the mask has trues, and somebody has to count them
+The boolean mask is the one that surprises people: the result has as many entries as the mask has `True`s, and somebody has to count them
 before it can have a shape. And the count above has already shown something: the whole block ran on tensors without values, so
 **no line of it asks for one**.
 

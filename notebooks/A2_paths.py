@@ -5,7 +5,7 @@ r"""
 > **$dF$ is a sum of nine parts. How much does each of them carry, and which one could you lose without noticing?**
 """
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two tables, three by three: the two gates carry nearly all in a fresh block."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two tables, three by three: the direct path, taken twice, carries nearly all in a fresh block."}}
 import numpy as np
 
 import cbam_np as cb
@@ -32,8 +32,8 @@ pictures_b.table_of_routes(tables, PATHS)
 
 # %% [markdown]
 r"""
-On the way from $F''$ to $F'$ there are three paths (路径): through the gate, through the average, through the maximum. From $F'$ to
-$F$ there are three again. The picture shows the length, or norm (范数), of each of the nine parts, as a share of the length of $dF$.
+From $F''$ to $F'$ there are three paths (路径): the direct path, the average path and the maximum path. From $F'$ to $F$ there
+are three again. The picture shows the length, or norm (范数), of each of the nine parts, as a share of the length of $dF$.
 
 | | |
 |---|---|
@@ -41,13 +41,13 @@ $F$ there are three again. The picture shows the length, or norm (范数), of ea
 | **You need** | chapters [7](07_the_whole_backward.ipynb) and [8](08_checking_a_gradient.ipynb) |
 | **You build** | nothing: you measure what each path carries |
 
-What to see: in a fresh block nearly everything comes through both gates. The maps have hardly anything to say, since their
+What to see: in a fresh block nearly everything takes the direct path twice. The maps have hardly any effect, since their
 weights are small. With weights six times as large, as after a training that has made the maps work, the other paths
 carry a good part. (The shares don't add up to 1: the parts are vectors, and they cancel in part.)
 
 ## Every step back is linear
 
-How can one take $dF$ apart? Each step of a backward pass is linear in the gradient that comes in: if $dF'$ is a sum of three
+How can you take $dF$ apart? Each step of a backward pass is linear in the gradient that comes in: if $dF'$ is a sum of three
 parts, send each part on alone, and add up at the end. That is exact:
 """
 
@@ -73,14 +73,14 @@ r"""
 
 Let $dF''$ be 1 at one entry, in channel 1 in the middle, and 0 elsewhere. Where in $F'$ does it arrive?
 
-**A2.1** Three channels of $11\times11$ pixels, a $7\times7$ kernel. How many entries of $dF'$ are reached through the gate, through
-the average, and through the maximum? Type three numbers, and then look at the picture.
+**A2.1** Three channels of $11\times11$ pixels, a $7\times7$ kernel. How many entries of $dF'$ are reached on the direct path, on the
+average path, and on the maximum path? Type three numbers, and then look at the picture.
 """
 
 # %%
 answer("A2.1", ...)  # solved: (1, 147, 49)
 
-# %% mystnb={"image": {"alt": "One entry on the gate path, a seven by seven patch on both others."}}
+# %% mystnb={"image": {"alt": "One entry on the direct path, a seven by seven patch on both others."}}
 rng = np.random.default_rng(0)
 f1 = rng.normal(size=(1, 3, 11, 11))
 kernel = rng.normal(size=(1, 2, 7, 7)) / 7
@@ -92,8 +92,8 @@ assert [int((part != 0).sum()) for part in parts.values()] == [1, 3 * 7 * 7, 7 *
 
 # %% [markdown]
 r"""
-What to see: on the gate path the gradient stays where it was. Through the map it spreads over a $7\times7$ patch: in all channels
-alike through the average, and at each pixel in its largest channel through the maximum. (Each column has its own scale.)
+What to see: on the direct path the gradient stays where it was. On the other two, it spreads over a $7\times7$ patch: in all
+channels alike on the average path, and at each pixel in its largest channel on the maximum path. (Each column has its own scale.)
 
 ## What if one is missing?
 """
@@ -128,7 +128,7 @@ print("the seed of that block:", seed)
 r"""
 ## What you built
 
-- A way to take any gradient apart that is a sum of paths.
+- A way to take apart any gradient that is a sum of paths.
 - A reason for tight tolerances and several seeds that doesn't depend on taste.
 
 **The code:** [paths.py](../cbam_np/course/paths.py)

@@ -112,13 +112,13 @@ is exactly this. *How we know:* from (2), from the list at the end of section 3 
 3 and stride 1, since otherwise $M_s$ wouldn't fit $F'$; no bias.
 
 **The order of the concatenation (拼接), (10).** The document and the paper's text have [avg; max]. The code that the authors released
-has [max; avg], and a batch norm behind the convolution (卷积), and biases in the MLP. Chapter [12](12_cbam_in_pytorch.ipynb) loads
+has [max; avg], a batch norm after the convolution (卷积), and biases in the MLP. Chapter [12](12_cbam_in_pytorch.ipynb) loads
 its weights: swap the kernel's two channels **and** fold the batch norm.
 
 ## Section 4 · CBAM 的优点
 
 **"CBAM 计算量更小" is false.** CBAM does all that SE does, and more: $2C^2/r + 2k^2$ parameters against $2C^2/r$, and
-$4C^2/r + 2k^2HW$ multiply-adds (乘加) against $2C^2/r$. True is: both are small beside the network around them. Chapter
+$4C^2/r + 2k^2HW$ multiply-adds (乘加) against $2C^2/r$. What is true: both are small compared with the network around them. Chapter
 [11](11_what_was_measured.ipynb) counts it.
 
 **Stronger features; better at classification, detection and so on.** These are claims about experiments. Chapter 11 says what

@@ -58,7 +58,7 @@ plt.show()
 
 # %% [markdown]
 r"""
-The block computes little and reads much: for each number of $F$ there are about twenty multiplications, and a processor does them while
+The block computes little and reads a lot: for each number of $F$ there are about twenty multiplications, and a processor does them while
 it waits for the next number. So the time is the number of **passes** (遍历): how often an array of the size of $F$ is read from memory or written to it.
 Chapter [7](07_the_whole_backward.ipynb) has the sixteen lines that these passes come from.
 
@@ -76,8 +76,8 @@ backward, and the sum of the three paths. The second half of the block does all 
 
 <details><summary><b>Think first, then open:</b> how many passes does the whole block make at least, whatever you do?</summary>
 
-Forward has to read $F$ and write $F''$. Backward has to read $dF''$ and $F$, and write $dF$. That makes five. It can't be
-done with five: $M_c$ needs all of a sample before the first entry of $F'$ is known, and $M_s$ needs all of $F'$.
+Forward has to read $F$ and write $F''$. Backward has to read $dF''$ and $F$, and write $dF$. That makes five, but five
+isn't enough: $M_c$ needs all of a sample before the first entry of $F'$ is known, and $M_s$ needs all of $F'$.
 
 </details>
 
@@ -101,17 +101,17 @@ The two products of the gates ask for
 $$dM_s[p] = \sum_c dF''[c,p]\,F'[c,p] \quad (11) \qquad\qquad dM_c[c] = \sum_p dF'[c,p]\,F[c,p] \quad (7)$$
 
 $a$ and $b$ come back through the convolution, which needs all of $dM_s$. So it looks as if $dM_c$, which is made of $dF'$, has to wait for a pass
-of its own. Put $dF'$ into it:
+of its own. Substitute $dF'$:
 
 $$dM_c[c] = \underbrace{\sum_p M_s[p]\,dF''[c,p]\,F[c,p]}_{\text{needs neither } a \text{ nor } b} + \sum_p a[p]\,F[c,p] + \sum_{p:\,k^*(p)=c} b[p]\,F[c,p]$$
 
 The first sum reads exactly what $dM_s$ reads, and they share one pass. The third has one term for each pixel, not one for each entry. No compiler
-does this for you. It would have to know that a sum may be taken apart, and that the wait is over for one of its parts.
+does this for you. It would have to know that the sum can be split, and that one of its parts doesn't have to wait.
 
 ## Counted in the code
 
-The loops of `cbam_np.fused` are plain Python that Numba compiles. Run as Python, on arrays that note every entry which is read or
-written, they say themselves how often they pass:
+The loops of `cbam_np.fused` are plain Python that Numba compiles. Run as Python, on arrays that record every entry that is read or
+written, they show how many passes they make:
 """
 
 # %%
@@ -205,7 +205,7 @@ print(f"one pass is {np.median(ratios):.2f} times as fast")
 
 # %% [markdown]
 r"""
-Same numbers, half the reading. How much faster that is depends on the machine, and on what else it does. On a quiet one the gain stays below 2: one sample fits into the cache (缓存) of many processors, and the second loop
+Same numbers, half the reading. How much faster that is depends on the machine, and on what else it is doing. On a quiet one the gain stays below 2: one sample fits into the cache (缓存) of many processors, and the second loop
 finds it there. That is the other trick of the compiled block: all passes over one sample follow each other, so most of them don't go to memory at all.
 
 ## All of it
@@ -248,5 +248,5 @@ r"""
 
 ## What you built
 
-A loop that computes two gradients in one pass, and the reason why it may: a sum that looks as if it had to wait falls into parts, and only some of them do.
+A loop that computes two gradients in one pass, and the reason it works: a sum that seems to have to wait splits into parts, and only some of them do.
 """

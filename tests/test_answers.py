@@ -5,10 +5,15 @@ rightly), "named" (the mistake, by name), "neutral" (facts and questions, all tr
 "rejected wrongly". A person read each pair. If the checker says something else now, read the pair again (python
 tests/typed_answers.py) and change the entry.
 
-All three files were typed by the author of the checker. author_1.py and author_2.py were used to improve it. With
-author_3.py it was measured first: 28 of 53 mistakes named, no misleading hint; then six mistakes were given a name.
-They show what the checker does, not how well it does with others: files of readers who had seen the stubs only are
-missing.
+author_1.py to author_3.py, 162 answers, were typed by the author of the checker, and used to write it.
+
+reader_1.py to reader_3.py were typed by three readers who had seen the stubs only: 476 answers, 109 of them right.
+Before anything was changed the checker was measured on them, and somebody else judged each pair: of 367 wrong answers
+79.3 % were named, 15.3 % neutral, 4.4 % (16) misleading and 1.1 % (4) accepted wrongly; none of the right ones was
+refused. That is how well it did with answers that nobody had used. Then all that was misleading or accepted wrongly
+was repaired, and most of what was neutral got a name. The file counts 361 named and 6 neutral now, judged by the one
+who made these changes, on the very answers that they were made for: for what the checker does with new answers the
+first measurement is the one to believe.
 """
 
 import json

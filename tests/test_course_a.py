@@ -73,6 +73,19 @@ def test_a_chapter_asks_for_its_functions_and_does_not_show_them(path: Path) -> 
     assert "inspect" not in text
 
 
+def test_the_times_in_chapter_0_are_those_of_the_chapters() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| .+? \| (\d+) min \|", CHAPTERS[0].read_text("utf-8"), re.M))
+    own = {}
+    for path in sorted(CHAPTERS[0].parent.glob("[01][0-9]_*.py")):
+        minutes = re.search(r"^\| \*\*Time\*\* \| (?:about )?(\d+) minutes", path.read_text("utf-8"), re.M)
+        assert minutes, path.name
+        own[str(int(path.name[:2]))] = minutes[1]
+    assert rows == own
+    told = re.search(r"\*\*about (\d+) min\*\*", CHAPTERS[0].read_text("utf-8"))
+    assert told
+    assert abs(int(told[1]) - sum(map(int, own.values()))) <= 10
+
+
 def function(number: str) -> Any:
     return getattr(answers_a, f"a_{number.replace('.', '_')}")
 
@@ -101,7 +114,7 @@ def test_wrong_answers_get_a_question(number: str) -> None:
 def test_what_is_said_about_a_wrong_answer() -> None:
     assert answers_a.a_0_1((128, 210)).startswith("Number 2 of 2 is not 210. ")  # type: ignore[union-attr]
     assert answers_a.a_3_1((1, 2)) == "Expected one number, got 2 numbers."
-    assert answers_a.a_0_2(-3.3) == "-3.30 is what arrives on the gate path. Does x have another way to y?"
+    assert answers_a.a_0_2(-3.3) == "-3.30 is what arrives on the map path. Does x have another way to y?"
     assert answers_a.a_0_2(0.704 + 0.007) is not None
     assert answers_a.a_0_2(0.704 - 0.005) is None
     assert answers_a.a_3_1(float("nan")) is not None

@@ -252,10 +252,13 @@ def test_a_claim_in_short_is_what_its_table_says() -> None:
     rng = np.random.default_rng(1)
     for gain, said in ((0.1, "better"), (-0.1, "worse"), (0.0, "no difference shown")):
         assert f"): {said}." in summary.in_short("features", made_up(gain, rng))
+    for seeds, told in ((summary.FEWEST - 1, False), (summary.FEWEST, True)):
+        assert ("too few runs" in summary.in_short("features", made_up(0.1, rng, seeds))) != told
     assert summary.in_short("everywhere", made_up(0.1, rng)) == "Not run yet."
     results = [r._replace(run=replace(r.run, study="everywhere")) for r in made_up(0.1, rng)]
     assert "class head of resnet8, +" in (said := summary.in_short("everywhere", results))
     assert said.endswith("): better.")
+    assert summary.in_short("everywhere", results[:-3]) == "The score with CBAM minus that without: too few runs."
     cost = {"parameters": 100, "multiply-adds": 1000, "training s": [1.0, 1.0, 1.0]}
     more = {"parameters": 110, "multiply-adds": 1001, "training s": [1.5, 1.5, 1.6]}
     light = store.Result(Run("light", net="vgg16"), {"none": cost, "SE": cost, "CBAM": more}, {})

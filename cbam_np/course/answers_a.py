@@ -27,7 +27,7 @@ def a_0_1(value: Any) -> str | None:
 def a_0_2(value: Any) -> str | None:
     """D_x for x = 1, w = -ln 3, dy = 16."""
     exact = 4 - 3 * np.log(3)
-    paths = {"the direct path": 4.0, "the gate path": -3 * np.log(3)}
+    paths = {"the direct path": 4.0, "the map path": -3 * np.log(3)}
     for name, part in paths.items():
         if abs(float(value) - part) < 0.006:
             return f"{part:.2f} is what arrives on {name}. Does x have another way to y?"

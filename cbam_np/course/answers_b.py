@@ -64,6 +64,23 @@ def a_10_3(value: Any) -> str | None:
     return f"v is right. w: expected 1 - 0.1 · v with the new v, got {w:.4g}."
 
 
+def a_10_4(value: Any) -> str | None:
+    """A step with momentum for arrays, after the step before it, which left a velocity."""
+    w, d_w, v = np.random.default_rng(0).normal(size=(3, 2, 3))
+    before = w.copy(), d_w.copy(), v.copy()
+    got = value(w, d_w, v, 0.1)
+    if not isinstance(got, tuple) or len(got) != 2:
+        return f"Expected two arrays, the new w and the new v, got {describe_value(got)}."
+    if not all(np.array_equal(x, y) for x, y in zip((w, d_w, v), before, strict=True)):
+        return "It changes what it is given. Write v = ... and not v += ..., which changes the caller's array."
+    new_v = 0.9 * v + d_w
+    if not np.allclose(got[1], new_v):
+        return "v: expected 0.9 · v + dw, in every entry."
+    if np.allclose(got[0], w - 0.1 * v):
+        return "v is right. But w took its step with the old v; the new one comes first."
+    return None if np.allclose(got[0], w - 0.1 * new_v) else "v is right. w: expected w - lr · v with the new v."
+
+
 def a_7_1(value: Any) -> str | None:
     """(56 · 56) rows and (64 · 56 · 56) columns."""
     rows, columns = 56 * 56, 64 * 56 * 56
@@ -82,20 +99,20 @@ def a_7_1(value: Any) -> str | None:
 
 
 def a_7_2(value: Any) -> str | None:
-    """Three ways from F″ to F′, then three from F′ to F."""
+    """Three paths from F″ to F′, then three from F′ to F."""
     return _number(
         value,
         9,
         0,
-        {6: "After each of the three ways to F′, there are three to F. They multiply."},
-        f"Got {value}. Count the ways from F″ to F′, and the ways from F′ to F. Each may follow each.",
+        {6: "After each of the three paths to F′, there are three to F. They multiply."},
+        f"Got {value}. Count the paths from F″ to F′, and the paths from F′ to F. Each may follow each.",
     )
 
 
 def a_8_1(value: Any) -> str | None:
-    """1e-8 or so against 1e-11 or so."""
+    """3e-9 against 3e-12, to a power of ten."""
     got = float(value)
-    if got in (1e2, 1e3, 1e4):
+    if 300 < got < 3000:
         return None
     return f"Got {value}. Read the lowest points of both V shapes on the axis on the left, and divide them."
 
@@ -168,16 +185,16 @@ def a_12_1(value: Any) -> str | None:
 def a_A2_1(value: Any) -> str | None:
     """One entry; 7 · 7 pixels in all 3 channels; 7 · 7 pixels in the largest channel of each."""
     if not isinstance(value, tuple) or len(value) != 3:
-        return f"Expected three numbers, for gate, average and maximum, got {value!r}."
-    gate, average, maximum = (int(x) for x in value)
-    if gate != 1:
+        return f"Expected three numbers, for direct, average and maximum path, got {value!r}."
+    direct, average, maximum = (int(x) for x in value)
+    if direct != 1:
         return (
-            f"Through the gate: got {gate}. F″ is a product entry by entry: how many entries of F′ does one of F″ see?"
+            f"The direct path: got {direct}. F″ is a product entry by entry: how many entries of F′ does one of F″ see?"
         )
     if average != 147:
-        return f"Through the average: got {average}. The gate of a pixel sees 7·7 pixels. In how many channels?"
+        return f"The average path: got {average}. The gate of a pixel sees 7·7 pixels. In how many channels?"
     if maximum != 49:
-        return f"Through the maximum: got {maximum}. At each of the 7·7 pixels, how many channels get something?"
+        return f"The maximum path: got {maximum}. At each of the 7·7 pixels, how many channels get something?"
     return None
 
 

@@ -1,6 +1,7 @@
 """Python's errors in the exercise's own symbols: which line, which shapes, and what NumPy could not do with them."""
 
 import ast
+import inspect
 import linecache
 import re
 from collections.abc import Iterator
@@ -18,6 +19,33 @@ NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d,
 MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
 ALIGNED = re.compile(r"not aligned: (\d+) \(dim \d\) != (\d+) \(dim \d\)")
 RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
+PADS_ALL = re.compile(r"np\.pad\((\w+), \w+(?: // 2)?\)")
+TORCH = {  # names that NumPy doesn't know: what it has instead
+    "cat": "np.concatenate(..., axis=...)",
+    "unsqueeze": "x[:, :, None, None], or np.expand_dims",
+    "permute": "x.transpose(...) with all axes in their new order",
+    "dim": "axis=...; the number of axes is x.ndim",
+    "keepdim": "keepdims",
+    "amax": "x.max(axis=...)",
+    "clone": "x.copy()",
+    "detach": "nothing: an array keeps no gradients",
+    "numel": "x.size",
+    "expand": "np.broadcast_to",
+    "expand_as": "np.broadcast_to",
+    "scatter": "np.put_along_axis",
+    "scatter_": "np.put_along_axis",
+    "gather": "np.take_along_axis",
+    "matmul": "np.matmul, or @",
+    "t": "x.T",
+    "mm": "@",
+    "bmm": "@",
+    "size": "x.shape; x.size is the number of entries",
+    "view": "x.reshape; its x.view is about dtypes",
+    "relu": "np.maximum(x, 0)",
+    "clamp": "np.clip",
+    "torch": "np, or your own functions",
+}
+FOREIGN = re.compile(r"(?:has no attribute|unexpected keyword argument|name) '(\w+)'")
 SHAPE = re.compile(r"\([\d, ]*\)")
 
 
@@ -34,6 +62,8 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
         said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
+        if isinstance(error, ValueError) and (padded := _all_padded(frame)):
+            hints = (f"{padded} pads all axes, N and C too. For H and W alone: ((0, 0), (0, 0), (p, p), (p, p)).",)
     elif isinstance(error, TypeError) and "argument" in message and during == "forward":
         hints = ("How many arguments does the stub have, and in which order?",)
     elif isinstance(error, TypeError) and "argument" in message:
@@ -62,6 +92,15 @@ def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
     encoded[-1] = encoded[-1][:end]
     encoded[0] = encoded[0][start:]
     return whole, " ".join(row.decode(errors="replace").strip() for row in encoded)
+
+
+def _all_padded(frame: FrameType) -> str:
+    """The call of np.pad in this function that pads an array (N, C, H, W) along all its axes; "" if there is none."""
+    try:
+        found = PADS_ALL.search(inspect.getsource(frame.f_code))
+    except (OSError, TypeError):
+        return ""
+    return found[0] if found and np.ndim(frame.f_locals.get(found[1], 0)) == 4 else ""
 
 
 def _assigned(line: str) -> list[ast.expr]:
@@ -119,9 +158,18 @@ def _explained(
         return [f"{pair} is a tuple, what an operation returns: its output and its backward"], (
             f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
         )
+    known = FOREIGN.search(message) or (
+        re.search(r"\.(size|view)\(", segment) if isinstance(error, TypeError) else None
+    )
+    if (
+        known
+        and known[1] in TORCH
+        and ("numpy" in message or "keyword" in message or known[1] in ("torch", "size", "view"))
+    ):
+        return facts, (f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}.",)
     shapes = [_shape(text) for text in SHAPE.findall(message)]
     if "could not be broadcast together" in message and len(shapes) > 1:
-        return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case)
+        return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case, _cut(arrays))
     if match := INTO.search(message) or NON_BROADCAST.search(message):
         source, target = (match[1], match[2]) if "input array" in message else (match[2], match[1])
         have, want = case.shape(_shape(source)), case.shape(_shape(target))
@@ -177,13 +225,18 @@ def _explained(
         name = getattr(error, "name", None) or "the name"
         return facts, (f"Python knows no {name} at this place. Is it spelt as where it was made, or made elsewhere?",)
     if "read-only" in message:
-        return facts, ("np.broadcast_to gives a view that can't be written to. Where does it need to be a copy?",)
+        return facts, (
+            "np.broadcast_to gives a view that can't be written to, also if another function returns it. a += b writes "
+            "into a; a + b is a new array.",
+        )
     if "Cannot cast" in message or "casting rule" in message:
         return facts, ("The array that is written to has whole numbers. With which dtype was it made?",)
     if "not subscriptable" in message or "not callable" in message or "has no attribute" in message:
         return facts or [f"{t} is of type {type(v).__name__}" for t, v in values.items()], (
             "Is this what you think it is? Print its type just before this line.",
         )
+    if "unpack" in message and segment.endswith(".shape"):
+        return facts, ("How many axes has this array, and how many names stand on the left?",)
     if "unpack" in message:
         return facts, ("Count: how many things come back here, and how many names stand on the left?",)
     handed = next((t for t, v in values.items() if isinstance(v, (tuple, list))), "")
@@ -198,7 +251,21 @@ def _explained(
     return facts, ()
 
 
-def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> tuple[list[str], tuple[str, ...]]:
+def _cut(arrays: dict[str, Any]) -> tuple[str, ...]:
+    """A hint if one of two arrays is a slice `a : a + H`, and shorter than the other."""
+    for text, x in arrays.items():
+        for y in arrays.values():
+            if re.search(r"\[.*\w:\w+ \+ ", text) and x.ndim == y.ndim and any(map(int.__lt__, x.shape, y.shape)):
+                return (
+                    "A slice that runs past the end of its array is cut short. How long is the array there, and is it "
+                    "padded?",
+                )
+    return ()
+
+
+def _broadcast(
+    facts: list[str], shapes: list[tuple[int, ...]], case: Case, cut: tuple[str, ...]
+) -> tuple[list[str], tuple[str, ...]]:
     """Two shapes that don't go together, lined up from the right as NumPy does it."""
     a, b = shapes
     first, second = case.shape(a), case.shape(b)
@@ -207,6 +274,7 @@ def _broadcast(facts: list[str], shapes: list[tuple[int, ...]], case: Case) -> t
     facts = [*facts, f"{first} against {second}: lined up from the right, {pairs}"]
     if len(a) == len(b):
         return facts, (
+            *cut,
             f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
         )
     short = first if len(a) < len(b) else second

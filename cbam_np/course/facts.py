@@ -1,7 +1,7 @@
 """What can be said for certain about wrong numbers: how they are related to the right ones, on every input tried."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,9 @@ def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
         if same(got.transpose(axes), expected):
             return f"transposed, from {have} to {want}, your {name} would be right"
     if got.size == expected.size and same(got.reshape(expected.shape), expected):
-        return f"the numbers in your {name} are right, in the shape {have} in place of {want}"
+        return (
+            f"the numbers in your {name} are right, in the shape {have} in place of {want}{_axes_of_one(got, expected)}"
+        )
     try:
         if got.size < expected.size and same(np.broadcast_to(got, expected.shape), expected):
             return f"broadcast from {have} to {want}, your {name} would be right: NumPy didn't have to do it here"
@@ -109,7 +111,52 @@ def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
             reduced = total(expected, axis=axes)
             if reduced.size == got.size and same(got.reshape(reduced.shape), reduced):
                 return f"your {name} is the expected one {word} over {axis_names(expected.shape, axes, case)}"
+    moved = [axis for axis, (a, b) in enumerate(zip(got.shape, expected.shape, strict=False)) if a != b]
+    if got.ndim == expected.ndim and len(moved) == 2 and got.shape == _exchanged(expected.shape, *moved):
+        return f"in the shape of your {name} {axis_names(expected.shape, tuple(moved), case)} are exchanged"
     return ""
+
+
+def _axes_of_one(got: np.ndarray, expected: np.ndarray) -> str:
+    """What two arrays of as many entries differ in, if it is axes of length 1, or axes that are joined."""
+    have, want = ([n for n in x.shape if n > 1] for x in (got, expected))
+    if have == want:
+        return f": axes of length 1 too {'many' if got.ndim > expected.ndim else 'few'}" * (got.ndim != expected.ndim)
+    if len(have) < len(want):
+        return ": it isn't reshaped yet" if got.ndim < expected.ndim else ": axes are joined"
+    return ""
+
+
+def _exchanged(shape: tuple[int, ...], a: int, b: int) -> tuple[int, ...]:
+    exchanged = list(shape)
+    exchanged[a], exchanged[b] = exchanged[b], exchanged[a]
+    return tuple(exchanged)
+
+
+def contrast(cases: Sequence[Case], wrong: Sequence[int]) -> str:
+    """In which of the cases tried it is right, and in which it isn't; "" if there is nothing to tell them apart."""
+    right, bad = ([case for i, case in enumerate(cases) if (i in wrong) == it] for it in (False, True))
+    if not right or not bad:
+        return ""
+    kinds, others = {case.note for case in right}, {case.note for case in bad}
+    if len(kinds) == len(others) == 1 and kinds != others and all((*kinds, *others)):
+        return f"right for {kinds.pop()}, wrong for {others.pop()}"
+    known = set[str].intersection(*(set(case.sizes) for case in cases))
+    ones = [
+        s
+        for s in cases[0].sizes
+        if s in known and all((case.sizes[s] == 1) == (i not in wrong) for i, case in enumerate(cases))
+    ]
+    if ones and len(right) > 1:
+        are, they = ("is", "it is") if len(ones) == 1 else ("are", "they are")
+        return f"right where {' and '.join(ones)} {are} 1, wrong where {they} larger"
+    pairs = [(sizes(a), sizes(b)) for a in right for b in bad]
+    return next((f"right for {a}, wrong for {b}" for a, b in pairs if a != b), "")
+
+
+def sizes(case: Case) -> str:
+    """In words, with what is special about the case."""
+    return ", ".join([*(f"{name} = {size}" for name, size in case.sizes.items()), *([case.note] if case.note else [])])
 
 
 def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> Iterator[str]:
@@ -131,6 +178,13 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
                     names = axis_names(shape, axes, case)
                     yield f"your {name} is the expected one {word} over {names}, the same everywhere"
                     return
+    off = ~close(got, expected)
+    if off.sum() < off.size and not got[off].any():
+        yield f"wherever your {name} is wrong, it is 0"
+        return
+    if same(np.sort(got, axis=None), np.sort(expected, axis=None)) and expected.size > 2:
+        yield f"the numbers in your {name} are right, but in other places"
+        return
     for axis in range(expected.ndim):
         if shape[axis] > 1:
             moved = np.moveaxis(close(got, expected), axis, 0).reshape(shape[axis], -1)
@@ -149,16 +203,32 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 
 HINTS = (  # a question for each kind of fact, by how it begins or what is in it
     ("is wrong only", "What is special about these entries? Work out one of them by hand."),
+    ("wherever your", "Is each of these entries written to, and when?"),
+    ("but in other places", "Where does each of them belong? Follow one of them. (A reshape moves no entry.)"),
+    ("axes of length 1 too many", "keepdims=True and None in an index give axes of length 1. Which line does it here?"),
+    ("axes of length 1 too few", "keepdims=True in the sum, mean or max leaves an axis of length 1."),
+    ("reshaped yet", "A reshape is missing. Are the entries in its order?"),
     (
-        "the numbers in your",
-        "The numbers are right, the shape isn't. keepdims=True, None in an index, a reshape, a sum: which of these is "
-        "missing, or too much?",
+        "axes are joined",
+        "Which line joins these axes: a reshape, np.repeat, np.concatenate? Along which axis should it work?",
+    ),
+    ("the numbers in your", "Which line gives the array this shape? Compare with the one in the stub, axis by axis."),
+    (
+        "are exchanged",
+        "In which order are the sizes taken from a shape, and written in a reshape? Is there a transpose?",
+    ),
+    (
+        "right where",
+        "Along an axis of length 1 neither its place nor a sum over it can be wrong. What do you do along this axis?",
     ),
     (
         "broadcast from",
         "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them.",
     ),
-    ("transposed", "Which factor has to be transposed, so that the axes come out in this order?"),
+    (
+        "transposed, from",
+        "Which line gives the axes this order: a transpose, a matrix product, or sizes taken in another order?",
+    ),
     (
         "your {} is the expected one summed",
         "Which axes are left in the shape that the stub gives? Those are not summed over.",
@@ -173,7 +243,10 @@ HINTS = (  # a question for each kind of fact, by how it begins or what is in it
     ("mirrored along", "In which direction does each index run, on the way forward and on the way back?"),
     ("times the expected", "Where does this factor come from, or where did it get lost?"),
     ("same for every d_out", "Where does d_out enter? The chain rule multiplies the slope with it."),
-    ("zero everywhere", "Is the result ever written to? Is what you move, or what you add, what is used in the end?"),
+    (
+        "zero everywhere",
+        "Is the array that you return the one that is written to? flatten() and an index array make copies of it.",
+    ),
     (
         "entries that are nan",
         "nan comes from 0/0, inf/inf, inf - inf and 0 · inf. For which inputs does one of these happen?",
@@ -197,15 +270,9 @@ def subsets(count: int) -> Iterator[tuple[int, ...]]:
 
 
 def permutations_of(count: int) -> list[tuple[int, ...]]:
-    """Two axes exchanged, in every way, and all axes reversed."""
-    found = []
-    for a, b in combinations(range(count), 2):
-        axes = list(range(count))
-        axes[a], axes[b] = b, a
-        found.append(tuple(axes))
-    if count > 3:
-        found.append(tuple(reversed(range(count))))
-    return found
+    """All orders of 0 .. count - 1 but their own, those with two exchanged first."""
+    orders = list(permutations(range(count)))[1:]
+    return sorted(orders, key=lambda axes: sum(i != axis for i, axis in enumerate(axes)))
 
 
 def axis_names(shape: tuple[int, ...], axes: tuple[int, ...], case: Case) -> str:

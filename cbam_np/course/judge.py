@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cbam_np.course import errors, facts
+from cbam_np.course import calls, errors, facts
 from cbam_np.course.exercise import Case, Exercise, Finding, Function, Mistake, copied
 
 SECONDS = 20  # for one function; the solution takes a fraction of one
@@ -135,6 +135,8 @@ class _Judge:
                     wrong.finding, lines=wrong.finding.lines + seen.lines, hints=seen.hints, named=seen.named
                 )
                 raise WrongError(found) from wrong
+            if wrong.state == WRONG and (wrong.finding.head.endswith("an error") or not wrong.finding.named):
+                self.blame_a_call(wrong.finding)
             raise
         if finding := self.looked_at():
             raise WrongError(finding)
@@ -143,6 +145,12 @@ class _Judge:
         """What the exercise's own look at the function finds."""
         case = Case((), {})
         return self.call(self.exercise.look, (self.function,), case, "forward") if self.exercise.look else None
+
+    def blame_a_call(self, finding: Finding) -> None:
+        """Raise WrongError with `finding` and more, if a call of another operation doesn't fit."""
+        fact, hints = calls.misuse(self.exercise, self.function)
+        if fact:
+            raise WrongError(replace(finding, lines=(*finding.lines, ("note", fact)), hints=hints, named=fact))
 
     def judge_results(self) -> None:
         """Raise WrongError unless outputs and gradients are right."""
@@ -183,8 +191,8 @@ class _Judge:
             raise WrongError(Finding(f"{during} calls itself without end", named="recursion")) from error
         except Exception as error:
             finding = errors.finding(error, case, self.files, during)
-            more = self.stages(during)
-            raise WrongError(replace(finding, hints=finding.hints or more)) from error
+            asked = self.exercise.hints.get("index", ()) if "out of bounds" in str(error) else ()
+            raise WrongError(replace(finding, hints=asked or finding.hints or self.stages(during))) from error
 
     def unwritten(self, error: NotImplementedError, during: str) -> WrongError:
         """Whose NotImplementedError it is: the function's, its backward's, or that of another one it calls."""
@@ -404,7 +412,7 @@ class _Judge:
         """Where a warning is a fault, say so."""
         for warning in self.warned if self.exercise.quiet else ():
             if issubclass(warning.category, RuntimeWarning):
-                hints = self.exercise.hints.get("warning", ())
+                hints = self.about_warnings()
                 line = (("in line", str(warning.lineno)),) if warning.filename in self.files else ()
                 text = str(warning.message)
                 head = f"{during}: the numbers are right, but NumPy warns"
@@ -443,11 +451,11 @@ class _Judge:
                 ("got", f"shape {case.shape(arrays[i].shape)}"),
             ]
             said += [facts.shape(name, arrays[i], expected[i], case)]
-            right = next((run.case for j, run in enumerate(runs) if j not in wrong), None)
-            if right:
-                said += [f"right for {_sizes(right)}, wrong for {_sizes(case)}"]
-        elif arrays[i].dtype != np.float64 and self.is_right(
-            arrays[i].astype(np.float64), expected[i], 1e-4 if arrays[i].dtype.kind == "f" else 0.3
+            said += [facts.contrast([run.case for run in runs], wrong)]
+        elif arrays[i].dtype != np.float64 and (
+            self.is_right(arrays[i].astype(np.float64), expected[i], 1e-4)
+            if arrays[i].dtype.kind == "f"
+            else not self.named(runs, index, wrong)
         ):
             raise _wrong(
                 during,
@@ -466,7 +474,7 @@ class _Judge:
         named = mistake.what if mistake else (said[0] if said else "")
         hints = self.stages(name)
         if said and not mistake:
-            asked = self.exercise.hints.get("warning", ()) if "nan" in said[0] else ()
+            asked = self.about_warnings() if "nan" in said[0] else ()
             hints = (*(asked or filter(None, [facts.question(said[0], name)])), *hints)
         if mistake:
             all_of_it = [name, *others] if self.explains_all(runs, mistake) else [name]
@@ -497,13 +505,12 @@ class _Judge:
         distance = np.where(off, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1.0)
         worst = tuple(int(k) for k in np.unravel_index(np.argmax(distance), distance.shape))
         place = f"{name}[{', '.join(map(str, worst))}]" if worst else name
-        sizes = f", {case.note}" if case.note else ""
         where = (
             f"{place}, and {int(off.sum()) - 1} more of {off.size} entries"
             if off.sum() > 1
             else f"{place}, 1 of {off.size} entries"
         )
-        yield "where", f"{where} ({_sizes(case)}{sizes})"
+        yield "where", f"{where} ({facts.sizes(case)})"
         a, b = expected[worst], got[worst]
         digits = 6 if not np.isfinite(b) or abs(a - b) > 1e-4 * np.abs(expected).max() else 14
         yield "expected", f"{a:.{digits}g}"
@@ -523,7 +530,7 @@ class _Judge:
                 yield f"your {name} is zero everywhere"
                 return
             if any(np.isnan(g).any() and not np.isnan(e).any() for g, e in zip(got, expected, strict=True)):
-                yield f"your {name} has entries that are nan"
+                yield f"your {name} has entries that are nan{self.where_nan(runs, got)}"
             elif factor := facts.multiple(name, got, expected, cases):
                 yield factor
                 return
@@ -547,9 +554,23 @@ class _Judge:
             for text in facts.relations(name, got[largest], expected[largest], cases[largest]):
                 said += 1
                 yield text
-        right = [i for i in range(len(runs)) if i not in wrong and expected[i].any()]
-        if right and not said:
-            yield f"right for {_sizes(cases[right[0]])}, wrong for {_sizes(cases[wrong[0]])}"
+        if not said:
+            counted = [i for i in range(len(runs)) if expected[i].any()]
+            yield facts.contrast([cases[i] for i in counted], [j for j, i in enumerate(counted) if i in wrong])
+
+    def where_nan(self, runs: list[Run], got: list[np.ndarray]) -> str:
+        """At which entries of x, if the function works entry by entry."""
+        for run, out in zip(runs, got, strict=True):
+            x = run.inputs[0]
+            if np.isnan(out).any() and len(run.inputs) == 1 and np.shape(x) == out.shape:
+                return f", where {self.exercise.arguments[0]} is {', '.join(f'{v:g}' for v in x[np.isnan(out)])}"
+        return ""
+
+    def about_warnings(self) -> tuple[str, ...]:
+        """Questions about an overflow and the like."""
+        hints = self.exercise.hints
+        key = "np.where" if "where" in getattr(getattr(self.function, "__code__", None), "co_names", ()) else "warning"
+        return tuple(hints.get(key, hints.get("warning", ())))
 
     def ignores_upstream(self, run: Run, index: int) -> bool:
         try:
@@ -647,10 +668,6 @@ def _kind(x: Any) -> str:
     if x is None:
         return "None"
     return f"an array of shape {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
-
-
-def _sizes(case: Case) -> str:
-    return ", ".join(f"{name} = {size}" for name, size in case.sizes.items())
 
 
 def _short(x: np.ndarray) -> str:

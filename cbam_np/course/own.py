@@ -47,13 +47,13 @@ class OwnBlock:
         return f2.astype(f.dtype), backward
 
 
-def own_block(net: Network, name: str = "cbam") -> Network:
+def own_block(net: Network, function: Callable[..., Any] | None = None) -> Network:
     """The network with your `cbam` of my_cbam.py in place of the package's, in every block; same parameters.
 
     net: NumPy arrays, `attention="cbam"` with the options it comes with. As long as your cbam isn't right, that is
-    said, and the network comes back as it is.
+    said, and the network comes back as it is. Another `function(f, w1, w2, kernel)` is put in unjudged, right or wrong.
     """
-    function = own_function(name)
+    function = function or own_function("cbam")
     if function is package_cbam:
         return net
     blocks: list[str] = []
@@ -61,7 +61,8 @@ def own_block(net: Network, name: str = "cbam") -> Network:
     own.layers = _with(net.layers, function, blocks)
     if not blocks:
         raise ValueError(f'net: expected a network with attention="cbam", got {net.description}')
-    print(f"Your {name} is in {len(blocks)} blocks: {', '.join(blocks)}")
+    count = "one place" if len(blocks) == 1 else f"{len(blocks)} places"
+    print(f"Your {function.__name__} is in {count}: {', '.join(blocks)}")
     return own
 
 

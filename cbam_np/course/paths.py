@@ -6,7 +6,7 @@ from cbam_np import ops
 from cbam_np.arrays import Array, Params
 from cbam_np.attention.channel import channel_attention
 
-PATHS = ("gate", "average", "maximum")
+PATHS = ("direct", "average", "maximum")
 
 
 def spatial_parts(d_f2: Array, f1: Array, kernel: Array) -> dict[str, Array]:

@@ -107,13 +107,13 @@ def scalar_graph() -> None:
     """y = g x with g = σ(w x): values forward in black, gradients backward in red."""
     ax = canvas(8.6, 3.1, (-0.7, 8.9), (-0.6, 3.2))
     places = {"x": (0, 0.3), "w": (0, 2.3), "s": (2.9, 2.3), "g": (5.6, 2.3), "y": (8, 0.3)}
-    values = {"x": "x = 2", "w": "w = 0.549", "s": "s = w x\n= ln 3", "g": "g = σ(s)\n= 0.75", "y": "y = g x\n= 1.5"}
+    values = {"x": "x = 3", "w": "w = 0.366", "s": "s = w x\n= ln 3", "g": "g = σ(s)\n= 0.75", "y": "y = g x\n= 2.25"}
     boxes = {name: box(ax, *place, values[name], BLUE) for name, place in places.items()}
     for start, end, gradient, where in (
-        ("w", "s", "12", (1.55, 2.78)),
+        ("w", "s", "27", (1.55, 2.78)),
         ("x", "s", "3.296", (1.05, 1.6)),
-        ("s", "g", "6", (4.3, 2.78)),
-        ("g", "y", "32", (7.2, 1.75)),
+        ("s", "g", "9", (4.3, 2.78)),
+        ("g", "y", "48", (7.2, 1.75)),
         ("x", "y", "12", (4.0, 0.72)),
     ):
         arrow(ax, boxes[start], boxes[end], aside=-0.09)
@@ -121,13 +121,13 @@ def scalar_graph() -> None:
         ax.text(*where, gradient, ha="center", va="center", **BACKWARD)
     ax.text(8, -0.45, "dy = 16", ha="center", **BACKWARD)
     ax.text(0, -0.3, "dx = 12 + 3.296", ha="center", **BACKWARD)
-    ax.text(0, 2.85, "dw = 12", ha="center", **BACKWARD)
+    ax.text(0, 2.85, "dw = 27", ha="center", **BACKWARD)
     plt.show()
 
 
 def two_tangents(curve: Any, x: float, right: float, wrong: float) -> None:
     """The curve y(x) with a line of each slope through its point at x."""
-    t = np.linspace(0.6, 3.4, 200)
+    t = np.linspace(x - 1.4, x + 1.4, 200)
     _, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
     ax.plot(t, curve(t), linewidth=6, color="#b8c4d0", label="y")
     ax.plot(t, curve(x) + (t - x) * right, "k--", label=f"both paths: slope {right:.3f}")
@@ -257,15 +257,15 @@ def tie(x: np.ndarray, both: np.ndarray, promised: dict[str, float]) -> None:
     first = np.eye(len(x))[0]
     left.plot(t, [(x + step * first).max() for step in t], color="#4a7fb0", linewidth=3)
     left.set_title("one of the two moves: a kink", fontsize=10)
-    right.plot(t, [(x + step * both).max() for step in t], color="#b8c4d0", linewidth=7, label="the maximum")
-    for name, style, colour in (("first", "-", "black"), ("split", ":", "white"), ("full to each", "--", RED)):
-        right.plot(t, x.max() + t * promised[name], style, color=colour, linewidth=1.8, label=name)
+    right.plot(t, [(x + step * both).max() for step in t], color="#b8c4d0", linewidth=9, label="the maximum")
+    lines_of = (("first", "-", "#2f6fb0", 4), ("split", (0, (2, 2)), "#f4a261", 4), ("full to each", "--", RED, 1.8))
+    for name, style, colour, width in lines_of:
+        right.plot(t, x.max() + t * promised[name], linestyle=style, color=colour, linewidth=width, label=name)
     right.set_title("both move: what each convention promises", fontsize=10)
-    legend = right.legend(fontsize=9)
-    legend.get_frame().set_facecolor("#d9dee3")
+    right.legend(fontsize=9)
     for ax in (left, right):
         ax.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-        ax.set_xlabel("t")
+        ax.set(xlabel="t", xticks=[-0.5, 0, 0.5])
     left.set_ylabel("maximum")
     plt.show()
 
@@ -302,7 +302,7 @@ def mlp_forward(inputs: dict[str, np.ndarray], w1: np.ndarray, w2: np.ndarray) -
             for (to, of), w in np.ndenumerate(weights):
                 if w:
                     off = left == 2.0 and values[of] == 0
-                    colour = "#cccccc" if off else ("#c65911" if w > 0 else "#2f6fb0")
+                    colour = "#8a8a8a" if off else ("#c65911" if w > 0 else "#2f6fb0")
                     style = {"color": colour, "linewidth": 1.3 * abs(w), "zorder": 1}
                     ax.plot([left, left + 2], [at[of], at2[to]], **style)
                     y = at[of] + 0.3 * (at2[to] - at[of])
@@ -371,7 +371,7 @@ def branch(features: str, gates: str, out: str, steps: tuple[str, str, str, str]
     for x, y, text in (
         (1.75, 2.68, "average path"),
         (1.7, 1.38, "maximum path"),
-        (4.8, 0.08, "gate path"),
+        (4.8, 0.08, "direct path"),
         (6.15, 2.05, f"${slope}$"),
         (7.75, 2.05, f"$d{gates}$"),
         (9.4, 0.08, f"$d{out}$"),

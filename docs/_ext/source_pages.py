@@ -1,10 +1,14 @@
 """Every Python file of the project as a page, and links that lead to it, `code:tests/test_ops.py`.
 
-What stands in the reference has its [source] from Sphinx's viewcode, which knows nothing of tests, notebooks and inner
-modules. A relative link to a .py file, as the notebooks have them, is turned into such a link, too.
+A relative link to a .py file, as the notebooks have them, is turned into such a link, too, and what is in the reference
+has a [source] by Sphinx's linkcode. Viewcode would make pages of the reference's modules alone, without tests and
+notebooks, and its links back are dead where a name is documented in the package that hands it on.
 """
 
+import inspect
 from collections.abc import Iterator
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,17 @@ from sphinx.util import logging
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = "cbam_np", "docs", "notebooks", "tests"
 logger = logging.getLogger(__name__)
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Where the [source] link beside a documented name leads."""
+    try:
+        found = attrgetter(info["fullname"])(import_module(info["module"]))
+        found = inspect.unwrap(found.fget if isinstance(found, property) else found)
+        path = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT)
+        return f"code:{path.as_posix()}#L-{inspect.getsourcelines(found)[1]}"
+    except (AttributeError, OSError, TypeError, ValueError):  # ValueError: the file is not ours
+        return None
 
 
 class FileLinks(SphinxTransform):

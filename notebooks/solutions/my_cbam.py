@@ -1,13 +1,14 @@
 """My CBAM.
 
-Here you build the Convolutional Block Attention Module, function by function. The chapters say when. Every function
-gives back its output and its own backward:
+Here you build the Convolutional Block Attention Module, function by function. The chapters tell you when. Every
+function returns its output and its own backward:
 
     out, backward = op(x, w)
     d_x, d_w = backward(d_out)       # one gradient for each input, in their order; a single one comes without a tuple
 
 d_out is the gradient of a loss L with respect to out, an array of the same shape. A backward that you haven't written
-yet can be None: `return out, None`. Nothing may be changed in place, neither the inputs nor d_out.
+yet can be None: `return out, None`. Nothing may be changed in place, neither the inputs nor d_out. What you return may
+be a view that can't be written to, but not one through which an input could be changed.
 
 In a notebook `check("relu")` tells you how you are doing; in a terminal it is `cbam-np course`. This file is yours:
 no update of the course writes over it.
@@ -23,10 +24,11 @@ import numpy as np
 def slopes(op, inputs, which, d_out):
     """1 · The slope of L = Σ d_out ⊙ out along every entry of one input, by central differences.
 
-        slope at entry i = (L(that entry + h) - L(that entry - h)) / 2h          h about 1e-5
+        slope at entry i = (L(that entry + ε) - L(that entry - ε)) / (2ε)          ε about 1e-5
 
     op: a function with out, backward = op(*inputs). inputs: a tuple of float64 arrays. which: which of them is moved.
-    d_out: of the shape of out -> an array of the shape of inputs[which]. The inputs are the same afterwards.
+    d_out: of the shape of out -> an array of the shape of inputs[which]. The inputs are the same afterwards, up to a
+    rounding in the last digit.
     """
     inputs = [np.array(x) for x in inputs]
     x = inputs[which]
@@ -46,11 +48,13 @@ def slopes(op, inputs, which, d_out):
 def largest_error(op, *inputs, seed=0):
     """2 · The gradient check: how far the gradients of `op` are from the slopes.
 
-    Draw a random d_out from the seed (not ones: why?), call backward, and measure the slopes of every input. The result
-    is the largest difference of any entry of any gradient, without its sign.
+    Draw a random d_out of the shape of out from the seed (not ones: why?), call backward, and measure the slopes of
+    every input. The result is the largest difference of any entry of any gradient: without its sign, and not divided
+    by anything.
 
-    op: a function with out, backward = op(*inputs). inputs: float64 arrays -> a number: about 1e-9 if the gradients are
-    right. If op has one input, its backward returns one array and not a tuple.
+    op: a function with out, backward = op(*inputs). inputs: float64 arrays of any shapes -> a number: about 1e-9 if
+    the gradients are right. There is no NaN to look for. If op has one input, its backward returns one array and not
+    a tuple.
     """
     out, backward = op(*inputs)
     d_out = np.random.default_rng(seed).normal(size=out.shape)
@@ -79,7 +83,7 @@ def avg_pool_over_space(f):
 
     def backward(d_avg_c):
         share = d_avg_c[:, :, None, None] / (H * W)
-        return np.broadcast_to(share, f.shape)
+        return np.broadcast_to(share, f.shape).copy()
 
     return avg_c, backward
 
@@ -116,7 +120,7 @@ def avg_pool_over_channels(f):
     avg_s = f.mean(axis=1, keepdims=True)
 
     def backward(d_avg_s):
-        return np.broadcast_to(d_avg_s / C, f.shape)
+        return np.broadcast_to(d_avg_s / C, f.shape).copy()
 
     return avg_s, backward
 
@@ -190,7 +194,8 @@ def sigmoid(x):
         σ(x) = 1 / (1 + e^{-x})
 
     x: any shape -> out: the same shape. backward(d_out) returns d_x.
-    It must not overflow: σ(-1000) is 0 and σ(1000) is 1, without a warning. Absolute errors up to 1e-12 are fine.
+    It must not overflow: σ(-1000) is 0 and σ(1000) is 1, without a warning. (You may silence one with np.errstate, if
+    the numbers are right.) Absolute errors up to 1e-12 are fine.
     """
     e = np.exp(-np.abs(x))
     out = np.where(x >= 0, 1.0, e) / (1 + e)
@@ -268,29 +273,8 @@ def im2col(x, k):
     return columns.reshape(N, C * k * k, H * W)
 
 
-# --- Chapter 6: its gradient, and spatial attention ------------------------------------------------------------------
-
-
-def col2im(columns, shape, k):
-    """13 · The adjoint of im2col: every column is added back into the window it was copied from.
-
-        x_padded[n, c, i + a, j + b] += columns[n, (c,a,b), (i,j)]       for all (a,b), (i,j)
-
-    Then the padding is cut off. A plain array comes out, no backward.
-
-    columns: (N, C·k², H·W), shape: (N, C, H, W) -> x: (N, C, H, W).
-    """
-    N, C, H, W = shape
-    p = k // 2
-    windows = columns.reshape(N, C, k, k, H, W)
-    x_padded = np.zeros((N, C, H + 2 * p, W + 2 * p))
-    for a, b in np.ndindex(k, k):
-        x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]
-    return x_padded[:, :, p : p + H, p : p + W]
-
-
 def conv2d(x, kernel):
-    """14 · The convolution of formula (10): stride 1, zeros around x, no bias. The forward is for chapter 5.
+    """13 · The convolution of formula (10): stride 1, zeros around x, no bias. The backward is for chapter 6.
 
         out[n, o, i, j] = Σ_{c,a,b} kernel[o, c, a, b] · x_padded[n, c, i + a, j + b]
 
@@ -312,6 +296,27 @@ def conv2d(x, kernel):
         return d_x, d_kernel
 
     return out, backward
+
+
+# --- Chapter 6: its gradient, and spatial attention ------------------------------------------------------------------
+
+
+def col2im(columns, shape, k):
+    """14 · The adjoint of im2col: every column is added back into the window it was copied from.
+
+        x_padded[n, c, i + a, j + b] += columns[n, (c,a,b), (i,j)]       for all (a,b), (i,j)
+
+    Then the padding is cut off. A plain array comes out, no backward.
+
+    columns: (N, C·k², H·W), shape: (N, C, H, W) -> x: (N, C, H, W).
+    """
+    N, C, H, W = shape
+    p = k // 2
+    windows = columns.reshape(N, C, k, k, H, W)
+    x_padded = np.zeros((N, C, H + 2 * p, W + 2 * p))
+    for a, b in np.ndindex(k, k):
+        x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]
+    return x_padded[:, :, p : p + H, p : p + W]
 
 
 def spatial_attention(f1, kernel):

@@ -38,6 +38,7 @@ SIGMOID = (
     mistake("if d_out comes back as it is", "d_out * out * (1 - out)", "d_out.copy()", more="σ isn't as steep everywhere: what is its slope at a large x?"),
     mistake("with the slope of the ReLU", "d_out * out * (1 - out)", "d_out * (x > 0)"),
     mistake("if σ is applied to d_out", "d_out * out * (1 - out)", "sigmoid(d_out)[0]", more="The backward multiplies d_out with a slope."),
+    mistake("if d_out is put into σ′: σ′(x · d_out)", "d_out * out * (1 - out)", "sigmoid(x * d_out)[0] * (1 - sigmoid(x * d_out)[0])", more="σ′ is taken at x, and then multiplied with d_out."),
     mistake("if σ′ is taken at d_out, not at x", "d_out * out * (1 - out)", "sigmoid(d_out)[0] * (1 - sigmoid(d_out)[0])", more="σ′ belongs to x."),
 )
 
@@ -53,9 +54,10 @@ sigmoid = Exercise(
     hints={
         "out": ("What should σ(0) be, and σ of a large number, positive and negative?",),
         "d_x": ("What is the derivative of 1 / (1 + e^{-x})? It can be written with σ(x) alone.", "σ′ = σ (1 - σ). The chain rule multiplies it with d_out."),
-        "warning": ("For which x does e^{-x} become larger than any float64? Is there a form of σ that needs only e to a negative number?",
-                    "Multiply numerator and denominator by e^x: σ(x) = e^x / (1 + e^x). One form is safe for x > 0, the other for x < 0. "
-                    "np.where computes both of its branches for every x, so the exponent has to be safe in each: -|x|."),
+        "warning": ("e^t is larger than any float64 for t > 709.8. Which exponent in your code gets there, and for which x?",
+                    "1 / (1 + e^{-x}) = e^x / (1 + e^x): the first form is safe for x > 0, the second for x < 0. Both at once with e^{-|x|}."),
+        "np.where": ("np.where computes both of its branches for every x, and picks afterwards: each form also gets the x that it isn't safe for.",
+                     "An exponent that is never positive is safe in both branches: e^{-|x|}."),
     },
     quiet=True, tolerance=1e-12,
 )
@@ -66,7 +68,7 @@ def _gate_cases() -> tuple[Case, ...]:
     for i, sizes in enumerate(SIZES):
         N, C, H, W = nchw(sizes)
         for j, shape in enumerate(((N, C, 1, 1), (N, 1, H, W))):
-            cases.append(Case((normal(10 * j + i, *shape), normal(20 + i, N, C, H, W)), sizes, ("M_c", "M_s")[j]))
+            cases.append(Case((normal(10 * j + i, *shape), normal(20 + i, N, C, H, W)), sizes, ("m = M_c", "m = M_s")[j]))
     return tuple(cases)
 
 
@@ -75,6 +77,7 @@ GATE = (
     mistake("with + in place of the product", "out = m * f", "out = m + f"),
     mistake("if f is added: f + m ⊗ f", "out = m * f", "out = f + m * f", more="In (7) there is the product alone."),
     mistake("if σ is applied to m here", "out = m * f", "out = f / (1 + np.exp(-m))", more="m is a map already: the sigmoid has been applied to it."),
+    mistake("if only the first pixel of a map counts: m[:, :, 0, 0] for both kinds", "out = m * f", "out = m[:, :, :1, :1] * f", more="M_c is (N, C, 1, 1), and M_s is (N, 1, H, W): it has a gate for each pixel."),
     mistake("if f is returned", "out = m * f", "out = f.copy()"),
     mistake("if f is divided by m", "out = m * f", "out = f / m"),
     # backward: d_m
@@ -82,11 +85,13 @@ GATE = (
     mistake("if d_m is summed over H and W for both kinds of map", "axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)", "axes = (2, 3)", more="The function is called with two kinds of map, (N, C, 1, 1) and (N, 1, H, W). Along which axes is m broadcast in each?"),
     mistake("if d_m is summed over C for both kinds of map", "axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)", "axes = (1,)", more="The function is called with two kinds of map, (N, C, 1, 1) and (N, 1, H, W). Along which axes is m broadcast in each?"),
     mistake("if d_m is summed over all of C, H and W", "axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)", "axes = (1, 2, 3)", more="Only along the axes where m has length 1."),
+    mistake("if the axes are counted from 1: d_m is summed over the axes 1 and 2 for M_c, and over axis 0 for M_s", "axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)", "axes = (1, 2) if m.shape[2] == 1 else (0,)", more="N is axis 0, C is axis 1, H and W are the axes 2 and 3."),
     mistake("if the summed axes are not kept: keepdims=True is missing", ", keepdims=True)", ")", more="A gradient has the shape of what it belongs to, here that of m."),
     mistake("if d_m is summed over the samples too", "np.sum(d_out * f, axis=axes, keepdims=True)", "np.sum(d_out * f, axis=(0, *axes), keepdims=True)", more="Every sample has a map of its own."),
     mistake("if d_m is summed over everything", "np.sum(d_out * f, axis=axes, keepdims=True)", "np.sum(d_out * f)"),
     mistake("if d_m is averaged, not summed", "np.sum(d_out * f, axis=axes, keepdims=True)", "np.mean(d_out * f, axis=axes, keepdims=True)", more="The gradients of many uses are added."),
-    mistake("if d_m is averaged for M_c and summed for M_s, or the other way round", "np.sum(d_out * f, axis=axes, keepdims=True)", "(np.mean if m.shape[1] > 1 else np.sum)(d_out * f, axis=axes, keepdims=True)"),
+    mistake("if d_m is averaged for M_c and summed for M_s", "np.sum(d_out * f, axis=axes, keepdims=True)", "(np.mean if m.shape[1] > 1 else np.sum)(d_out * f, axis=axes, keepdims=True)"),
+    mistake("if d_m is averaged for M_s and summed for M_c", "np.sum(d_out * f, axis=axes, keepdims=True)", "(np.sum if m.shape[1] > 1 else np.mean)(d_out * f, axis=axes, keepdims=True)"),
     mistake("if f is missing in d_m: only d_out is summed", "np.sum(d_out * f, axis=axes, keepdims=True)", "np.sum(d_out, axis=axes, keepdims=True)", more="With which factor does m stand in out?"),
     mistake("if m stands in place of f in d_m", "np.sum(d_out * f, axis=axes, keepdims=True)", "np.sum(d_out * m, axis=axes, keepdims=True)", more="In m ⊗ f, the slope along m is the other factor."),
     mistake("if out stands in place of f in d_m", "np.sum(d_out * f, axis=axes, keepdims=True)", "np.sum(d_out * out, axis=axes, keepdims=True)", more="In m ⊗ f, the slope along m is the other factor."),
@@ -209,6 +214,8 @@ channel_attention = Exercise(
                 "Three: as the features in the gate, through the average, through the maximum. Their gradients are added."),
         "d_w1": ("The MLP is used twice with the same weights. What becomes of the two gradients?", "They are added."),
         "d_w2": ("The MLP is used twice with the same weights. What becomes of the two gradients?", "They are added."),
+        "gate": ("gate(m, f): the map first. M_c comes as (N, C) and is needed as (N, C, 1, 1): m_c[:, :, None, None].",),
+        "the backward of sigmoid": ("The gradient of the gate's map has the shape of the map, (N, C, 1, 1). What is the shape of the sigmoid's output? [:, :, 0, 0] takes the two axes away. (The backward of gate returns d_m first, then d_f.)",),
     },
     uses=("avg_pool_over_space", "max_pool_over_space", "relu", "mlp", "sigmoid", "gate"),
 )
@@ -280,6 +287,12 @@ spatial_attention = Exercise(
         "d_f1": ("F′ is used more than once. On how many ways does it reach F″, and what comes back on each of them?",
                  "Three: as the features in the gate, through the average, through the maximum. Their gradients are added."),
         "d_kernel": ("What is the upstream gradient of the convolution? Follow d_f2 back: gate, sigmoid, convolution.",),
+        "conv2d": ("conv2d needs [avg; max] as two channels: (N, 2, H, W). Which shape has each map, and along which axis do you join them?",
+                   "Two maps (N, 1, H, W): np.concatenate([avg_s, max_s], axis=1). Without axis=1 the samples are joined, and np.stack makes a new axis."),
+        "gate": ("gate(m, f): the map M_s comes first, then F′.",),
+        "the backward of sigmoid": ("The sigmoid made M_s, so it needs d_m_s. The backward of gate(m, f) returns d_m first, then d_f.",),
+        "the backward of avg_pool_over_channels": ("Each pooling gave (N, 1, H, W), and d_pooled has both as channels. d_pooled[:, :1] keeps the axis, d_pooled[:, 0] takes it away.",),
+        "the backward of max_pool_over_channels": ("Each pooling gave (N, 1, H, W), and d_pooled has both as channels. d_pooled[:, 1:] keeps the axis, d_pooled[:, 1] takes it away.",),
     },
     uses=("avg_pool_over_channels", "max_pool_over_channels", "sigmoid", "gate", "im2col", "col2im", "conv2d"),
 )

@@ -40,6 +40,8 @@ cbam = Exercise(
         "d_w1": ("The weights are in the first step. Which gradient reaches it?",),
         "d_w2": ("The weights are in the first step. Which gradient reaches it?",),
         "d_kernel": ("The kernel is in the second step. Which gradient reaches it?",),
+        "the backward of channel_attention": ("channel_attention's backward needs d_f1 alone, of the shape of f1. What does the backward of spatial_attention return?",),
+        "the same backward twice": ("Does each of the two backwards have a name of its own? A second `f2, back = ...` writes over the first `back`.",),
     },
     uses=("avg_pool_over_space", "max_pool_over_space", "avg_pool_over_channels", "max_pool_over_channels", "relu", "mlp",
           "sigmoid", "gate", "channel_attention", "im2col", "col2im", "conv2d", "spatial_attention"),

@@ -77,6 +77,11 @@ IM2COL = (
     mistake("if there is one row and column of zeros more than k // 2 on each side", "p = k // 2", "p = k // 2 + 1", more="k = 3 needs 1, k = 1 needs none."),
     mistake("with k zeros on each side", "p = k // 2", "p = k", more="k = 3 needs 1, k = 1 needs none."),
     mistake("if only windows that lie within x count: there is no padding", "x_padded = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))", "x_padded, H, W = x, H - 2 * p, W - 2 * p", more="There have to be as many windows as pixels."),
+    mistake("if all axes are padded, N and C too, as np.pad(x, p) does", "x_padded = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))", "x_padded = np.pad(x, p)\n    N, C = x_padded.shape[:2]", more="np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))) pads H and W alone."),
+    mistake("if pixel (i, j) is number i·H + j", "return columns.reshape(N, C * k * k, H * W)", "full = columns.reshape(N, C * k * k, H, W)\n    columns = np.zeros((N, C * k * k, H * W))\n    for i, j in np.ndindex(H, W):\n        columns[:, :, i * H + j] = full[:, :, i, j]\n    return columns", more="A row has W pixels, so row i begins at number i·W."),
+    mistake("if the loops over the window end one early, as range(k - 1) does", "for a, b in np.ndindex(k, k):", "for a, b in np.ndindex(k - 1, k - 1):", more="range(k) ends at k - 1 already."),
+    mistake("if the loops over the window begin at 1", "columns[:, :, a, b] = x_padded[:, :, a : a + H, b : b + W]", "columns[:, :, a, b] = x_padded[:, :, a : a + H, b : b + W] if a and b else 0", more="range(k) begins at 0."),
+    mistake("if the loops over the pixels end one early, as range(H - 1) does", "return columns.reshape(N, C * k * k, H * W)", "columns[..., H - 1, :] = columns[..., W - 1] = 0\n    return columns.reshape(N, C * k * k, H * W)", more="range(H) ends at H - 1 already."),
     mistake("if only the middle of the window is filled", "columns[:, :, a, b] = x_padded[:, :, a : a + H, b : b + W]", "columns[:, :, p, p] = x"),
     mistake("if the slice of the last place (a, b) is everywhere", "columns[:, :, a, b] = x_padded[:, :, a : a + H, b : b + W]", "columns[:, :] = x_padded[:, :, None, None, a : a + H, b : b + W]"),
 )
@@ -91,8 +96,12 @@ im2col = Exercise(
 )
 
 COL2IM = (
-    mistake("with = in place of +=: the last window wins", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, a : a + H, b : b + W] = windows[:, :, a, b]", more="A pixel lies in many windows, and gets something from each."),
-    mistake("if the first window wins, or the loops run backwards with =", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, k - 1 - a : k - 1 - a + H, k - 1 - b : k - 1 - b + W] = windows[:, :, k - 1 - a, k - 1 - b]", more="A pixel lies in many windows, and gets something from each."),
+    mistake("if each pixel keeps what one window gave it, the last in a loop over (a, b): = in place of +=, or += with index arrays", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, a : a + H, b : b + W] = windows[:, :, a, b]", more="A pixel lies in many windows, and gets something from each. = writes over what was there, and so does += with index arrays: it writes each place once. np.add.at adds all."),
+    mistake("if each pixel keeps what one window gave it, the last in a loop over (i, j): = in place of +=", "x_padded[:, :, a : a + H, b : b + W] += windows[:, :, a, b]", "x_padded[:, :, k - 1 - a : k - 1 - a + H, k - 1 - b : k - 1 - b + W] = windows[:, :, k - 1 - a, k - 1 - b]", more="A pixel lies in many windows, and gets something from each. = writes over what was there."),
+    mistake("if the loops over the window end one early, as range(k - 1) does", "for a, b in np.ndindex(k, k):", "for a, b in np.ndindex(k - 1, k - 1):", more="range(k) ends at k - 1 already."),
+    mistake("if the loops over the window begin at 1", "for a, b in np.ndindex(k, k):", "for a, b in [(a, b) for a, b in np.ndindex(k, k) if a and b]:", more="range(k) begins at 0."),
+    mistake("if the loops over the pixels end one early, as range(H - 1) does", "windows = columns.reshape(N, C, k, k, H, W)", "windows = columns.reshape(N, C, k, k, H, W).copy()\n    windows[..., H - 1, :] = windows[..., W - 1] = 0", more="range(H) ends at H - 1 already."),
+    mistake("if column i·H + j is taken for pixel (i, j)", "windows = columns.reshape(N, C, k, k, H, W)", "i, j = np.indices((H, W))\n    windows = columns[:, :, i * H + j].reshape(N, C, k, k, H, W)", more="A row has W pixels, so row i begins at number i·W."),
     mistake("if the sum is divided by the number of windows that a pixel lies in", "return x_padded[:, :, p : p + H, p : p + W]", "counts = np.zeros((H + 2 * p, W + 2 * p))\n    for a, b in np.ndindex(k, k):\n        counts[a : a + H, b : b + W] += 1\n    return (x_padded / counts)[:, :, p : p + H, p : p + W]", more="The adjoint adds, it does not average: it isn't the inverse of im2col."),
     mistake("if the sum is divided by k²", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded[:, :, p : p + H, p : p + W] / (k * k)", more="The adjoint adds, it does not average."),
     mistake("if the padding is not cut off", "return x_padded[:, :, p : p + H, p : p + W]", "return x_padded", more="What fell on the zeros around x belongs to no entry of x."),
@@ -112,7 +121,7 @@ COL2IM = (
 )
 
 col2im = Exercise(
-    13, "col2im", 6, "(10)", ("x",), _col2im_cases(),
+    14, "col2im", 6, "(10)", ("x",), _col2im_cases(),
     mistakes=COL2IM,
     hints={"x": ("im2col reads k² slices of x_padded. What does the adjoint do with the same k² slices?",
                  "It adds to them. A pixel lies in up to k² windows, and gets something from each.",
@@ -138,6 +147,9 @@ CONV2D = (
     mistake("if d_out is correlated with the kernel as it is, not mirrored", "d_x = col2im(d_columns, x.shape, k)", "d_x = np.stack([(kernel.transpose(1, 0, 2, 3).reshape(C, O * k * k) @ im2col(d_out, k)[n]).reshape(C, H, W) for n in range(N)])", more="x[i + a] meets kernel[a] in out[i]. Seen from x at i, out lies at i - a: the kernel has to be turned round, rows and columns."),
     mistake("if only the rows of the kernel are mirrored", "d_x = col2im(d_columns, x.shape, k)", "d_x = np.stack([(kernel[:, :, ::-1].transpose(1, 0, 2, 3).reshape(C, O * k * k) @ im2col(d_out, k)[n]).reshape(C, H, W) for n in range(N)])", more="Both directions."),
     mistake("if only the columns of the kernel are mirrored", "d_x = col2im(d_columns, x.shape, k)", "d_x = np.stack([(kernel[:, :, :, ::-1].transpose(1, 0, 2, 3).reshape(C, O * k * k) @ im2col(d_out, k)[n]).reshape(C, H, W) for n in range(N)])", more="Both directions."),
+    mistake("if kernel.T stands for Kᵀ: it turns round all four axes of the kernel", "d_columns = K.T @ d_rows", "d_columns = kernel.T.reshape(-1, O) @ d_rows", more="First K = kernel.reshape(O, C * k * k), then K.T."),
+    mistake("if only the first output channel is in d_x", "d_columns = K.T @ d_rows", "d_columns = K[:1].T @ d_rows[:, :1]", more="x is in all output channels: what comes back from them is summed."),
+    mistake("if only the last output channel is in d_x", "d_columns = K.T @ d_rows", "d_columns = K[-1:].T @ d_rows[:, -1:]", more="x is in all output channels: what comes back from them is summed. += in place of =?"),
     mistake("if d_columns is returned, without col2im", "d_x = col2im(d_columns, x.shape, k)", "d_x = d_columns", more="im2col has an adjoint."),
     mistake("if only the middle of each window goes back", "d_x = col2im(d_columns, x.shape, k)", "d_x = d_columns.reshape(N, C, k, k, H, W)[:, :, k // 2, k // 2].copy()", more="A pixel lies in many windows: col2im adds what comes from all of them."),
     mistake("if the windows of d_columns are summed in place of col2im", "d_x = col2im(d_columns, x.shape, k)", "d_x = d_columns.reshape(N, C, k * k, H, W).sum(axis=2)", more="Each place (a, b) belongs to another pixel: i + a, j + b. col2im knows that."),
@@ -163,7 +175,7 @@ CONV2D = (
 )
 
 conv2d = Exercise(
-    14, "conv2d", 5, "(10)", ("out", "d_x", "d_kernel"), _conv_cases(),
+    13, "conv2d", 5, "(10)", ("out", "d_x", "d_kernel"), _conv_cases(),
     mistakes=CONV2D,
     hints={
         "out": ("With the windows as columns, one matrix product does it all. Which matrix does the kernel become, of which shape?",
@@ -172,6 +184,9 @@ conv2d = Exercise(
                 "d_columns = Kᵀ d_out, and im2col sends it back to x by its adjoint."),
         "d_kernel": ("K is the same for all samples and all pixels. What is the gradient of K in out = K columns?",
                      "d_K = Σ_n d_out[n] columns[n]ᵀ: the matrix product sums over the pixels, and the samples are summed too."),
+        "im2col": ("kernel is (O, C, k, k). From which axis is k taken?",),
+        "col2im": ("col2im needs the shape of x, (N, C, H, W) without padding. What do you hand to it, and is x still what forward got?",),
+        "conv2d": ("Seen as a convolution of d_out, d_x needs a kernel of shape (C, O, k, k), turned round. Which axes of yours have to be exchanged?",),
     },
     uses=("im2col", "col2im"),
     places={what: lambda x, kernel, of=of: of(*x.shape[2:], kernel.shape[-1] // 2) for what, of in ROUND.items()},

@@ -28,8 +28,8 @@ for function in (curved, scaled):  # Python's errors are to name what the learne
 
 SIZES = {"rows": 3, "columns": 4, "outputs": 2}
 SLOPES = (
-    Case((scaled, (normal(0, 3, 4), normal(1, 4, 2)), 1, normal(2, 3, 2)), SIZES),
-    Case((scaled, (normal(0, 3, 4), normal(1, 4, 2)), 0, normal(2, 3, 2)), SIZES),
+    Case((scaled, (normal(0, 3, 4), normal(1, 4, 2)), 1, normal(2, 3, 2)), SIZES, "which = 1"),
+    Case((scaled, (normal(0, 3, 4), normal(1, 4, 2)), 0, normal(2, 3, 2)), SIZES, "which = 0"),
     Case((curved, (normal(3, 2, 1, 3) / 2,), 0, normal(4, 2, 1, 3)), {"N": 2, "W": 3}),
     Case((curved, (normal(3, 5) / 2,), 0, normal(4, 5)), {"N": 5}),
 )
@@ -38,24 +38,38 @@ SLOPES = (
 def look_at_slopes(function: Function) -> Finding | None:
     """Where L is evaluated, seen from inside `op`."""
     x = np.array([[0.5, -0.7, 0.2], [0.1, 0.4, -0.3]])
+    d_out = normal(7, 2, 3)
+    given = x.copy()
     seen: list[np.ndarray] = []
 
-    def op(x: Any) -> Any:
-        seen.append(np.array(x))
-        return np.exp(3 * x), lambda d_out: 3 * np.exp(3 * x) * d_out
+    same: list[bool] = []
 
-    function(op, (x.copy(),), 0, normal(7, 2, 3))
+    def op(moved: Any) -> Any:
+        seen.append(np.array(moved))
+        same.append(np.shares_memory(moved, given))
+        return curved(moved)
+
+    result = function(op, (given,), 0, d_out)
+    if coarse := next((s.dtype for s in seen if s.dtype.kind in "iub" or s.dtype.itemsize < 8), None):
+        return _seen(f"op gets an array of {coarse}, not of float64", f"{coarse} rounds a step of 1e-5 away. With which dtype is your copy made?", f"op gets {coarse}")
     if not seen:
         return Finding("op is never called", hints=("L is measured, not derived: which call gives you `out`?",), named="op is never called")
-    steps = [s - x for s in seen if s.shape == x.shape and not np.iscomplexobj(s)]
+    if any(np.iscomplexobj(s) for s in seen):  # another way to measure a slope
+        return None
+    steps = [s - x for s in seen if s.shape == x.shape]
     moved = [np.abs(step) > 1e-15 for step in steps]
     counts = [int(m.sum()) for m in moved]
     if not any(counts):
-        return _seen(
-            f"op is called {len(seen)} times, always with the same x",
-            "Does what you move reach op? A copy of x that nobody passes on changes nothing; op(*inputs) takes what is in "
-            "inputs.", "the moved x isn't what op gets",
-        )
+        fact = f"op is called {len(seen)} times, always with the same x"
+        given.flags.writeable = False
+        try:
+            function(op, (given,), 0, d_out)
+        except ValueError:
+            if all(same):
+                return _seen(f"{fact}, the input itself, which is written to", "Are + h and - h both written into it before op is called, so "
+                             "that they cancel, or is the entry put back too early? list(inputs) copies no array.", "op gets the input itself, unmoved")
+        return _seen(fact, "Is what you move handed to op? If it is: are + h and - h written into one and the same array, where they cancel? "
+                     "b = a copies nothing.", "op never gets a moved x")
     if max(counts) > 1:
         if set(counts) <= {0, x.size}:
             return _seen(
@@ -74,6 +88,8 @@ def look_at_slopes(function: Function) -> Finding | None:
             "Over which indices does the loop run? np.ndindex(x.shape) gives them all.", "some entries are never moved",
         )
     h = float(np.abs(sizes).max())
+    if shifted := _without_brackets(result, x, d_out, h):
+        return shifted
     if (sizes > 0).all() or (sizes < 0).all():
         return _seen(
             "every entry is moved to one side only" + f", by {sizes[0]:.2g}",
@@ -84,6 +100,20 @@ def look_at_slopes(function: Function) -> Finding | None:
         return _seen(f"the step is h = {h:.2g}", "A large step measures a chord, not a slope: its error grows like h². Try 1e-5.", "h is too large")
     if h < 3e-10:
         return _seen(f"the step is h = {h:.2g}", "L(x + h) and L(x - h) agree in nearly all their digits then, and only rounding errors are left. Try 1e-5.", "h is too small")
+    return None
+
+
+def _without_brackets(result: Any, x: np.ndarray, d_out: np.ndarray, h: float) -> Finding | None:
+    """Whether the two L of each entry are put together in another way. h is the learner's own."""
+    above, below = (np.full(x.shape, np.sum(d_out * curved(x)[0])) + d_out * (curved(x + step)[0] - curved(x)[0]) for step in (h, -h))
+    for form, value, hint in (
+        ("(above - below) / 2 * h", (above - below) / 2 * h, "Python goes from left to right: (a / 2) * h. Where are brackets missing?"),
+        ("above - below / (2 * h)", above - below / (2 * h), "Only the second term is divided. Where are brackets missing?"),
+        ("above - below / 2 * h", above - below / 2 * h, "Only the second term is divided, by 2, and multiplied by h. Where are brackets missing?"),
+        ("above - below", above - below, "A slope is a difference divided by a distance. How far are the two points from each other?"),
+    ):
+        if np.shape(result) == x.shape and np.allclose(result, value, rtol=1e-5, atol=1e-7 * np.abs(value).max()):
+            return _seen(f"your slopes are {form}", hint, f"the slopes are {form}")
     return None
 
 
@@ -104,12 +134,10 @@ slopes = Exercise(
         Mistake("if d_out is left out: the slopes of Σ out", (("np.sum(d_out * op(*inputs)[0])\n        x[i] = x_i - h", "np.sum(op(*inputs)[0])\n        x[i] = x_i - h"), ("below = np.sum(d_out * op(*inputs)[0])", "below = np.sum(op(*inputs)[0])")),
                 "L is Σ d_out ⊙ out. Where does d_out enter?"),
         Mistake("if the difference is divided by h", (("(above - below) / (2 * h)", "(above - below) / h"),), "How far are the two points from each other?"),
-        Mistake("if the difference isn't divided at all", (("(above - below) / (2 * h)", "above - below"),), "A slope is a difference divided by a distance."),
         Mistake("with the two terms exchanged: below - above", (("(above - below)", "(below - above)"),), "Which of the two L belongs to the larger x?"),
-        Mistake("if 'above - below / (2h)' divides only the second term", (("(above - below) / (2 * h)", "above - below / (2 * h)"),), "Brackets: what is divided?"),
-        Mistake("if '/ 2 * h' divides by 2 and multiplies by h", (("(above - below) / (2 * h)", "(above - below) / 2 * h"),), "Python goes from left to right: (a / 2) * h. Where are brackets missing?"),
         Mistake("if the sign is lost", (("(above - below) / (2 * h)", "np.abs(above - below) / (2 * h)"),), "A slope may be negative."),
         Mistake("if inputs[0] is moved whatever `which` says", (("x = inputs[which]", "x = inputs[0]"),), "Which input does the third argument name?"),
+        Mistake("if the loop runs over the entries of d_out, and the result has its shape", (("result = np.zeros(x.shape)", "result = np.zeros(d_out.shape)"), ("np.ndindex(x.shape)", "np.ndindex(d_out.shape)")), "One slope for every entry of inputs[which]."),
         Mistake("if the result is added up into one number for all entries", (("return result", "return result.sum()"),), "One slope for every entry."),
     ),
     hints={"slopes": SLOPE_HINTS},
@@ -144,10 +172,27 @@ def _nothing(x: Any) -> Any:
     return 0.0
 
 
-def _at_one_entry(x: Any) -> Any:
+def _at_two_entries(x: Any) -> Any:
     off = np.zeros(x.shape)
-    off[1, 2] = ERROR
+    off[1, 2], off[2, 0] = ERROR, -ERROR
     return off
+
+
+def _up_and_down(x: Any) -> Any:
+    return ERROR * (-1.0) ** np.arange(x.size).reshape(x.shape)
+
+
+def _up(x: Any) -> Any:
+    off = np.full(x.shape, ERROR)
+    off[0, 1] = -ERROR / 2
+    return off
+
+
+def _down(x: Any) -> Any:
+    return -_up(x)
+
+
+tangent.__qualname__ = product.__qualname__ = "op"
 
 
 def _ignores_upstream(x: Any, y: Any) -> Any:
@@ -156,20 +201,45 @@ def _ignores_upstream(x: Any, y: Any) -> Any:
 
 def look_at_largest_error(function: Function) -> Finding | None:
     """Whether right gradients pass, and whether each wrong one is noticed."""
-    x, y = normal(0, 3, 4), normal(1, 3, 4)
-    for op, inputs in ((product, (x, y)), (tangent, (x,)), (tangent, (normal(2, 2, 3, 2),))):
+    x, y, w = normal(40, 3, 4), normal(41, 3, 4), normal(43, 4, 2)  # not what the seed 0 draws for d_out
+    for right, inputs in ((product, (x, y)), (tangent, (x,)), (tangent, (normal(42, 2, 3, 2),)), (scaled, (x, w))):
         given = tuple(a.copy() for a in inputs)
+        upstream: list[Any] = []
+
+        def op(*moved: Any, right: Op = right, upstream: list[Any] = upstream) -> Any:
+            out, backward = right(*moved)
+
+            def noted(d_out: Any) -> Any:
+                upstream.append(d_out)
+                return backward(d_out)
+
+            return out, noted
+
+        op.__qualname__ = "op"
+        stopped: Exception | None = None
         try:
             error = function(op, *given)
         except NotImplementedError:
             raise
         except Exception as stop:
-            if op is product:
-                raise
+            stopped = stop
+        shape = np.shape(right(*inputs)[0])
+        if upstream and np.shape(upstream[0]) != shape:
+            got = np.shape(upstream[0])
+            return Finding("d_out has the wrong shape", (("expected", f"{shape}, the shape of out"), ("got", f"{got}{', the shape of the first input' * (got == x.shape)}")), (
+                "d_out is the gradient of L with respect to out. Whose shape does it need, and is it drawn with size=...?",), "d_out hasn't the shape of out")
+        if stopped and right is product:
+            raise stopped
+        if stopped:
+            what = "with one input" if right is tangent else "in which out and both inputs differ in shape"
+            hint = (
+                "With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?"
+                if right is tangent else
+                "out is (3, 2) here, the inputs are (3, 4) and (4, 2), and so are their gradients. Which arrays are put together, or into one?"
+            )
             return Finding(
-                "stops with an error for an operation with one input", (("stopped", f"{type(stop).__name__}: {stop}"),),
-                ("With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?",),
-                "a single gradient isn't put into a tuple",
+                f"stops with an error for an operation {what}", (("stopped", f"{type(stopped).__name__}: {str(stopped).partition('. ')[0]}"),), (hint,),
+                "a single gradient isn't put into a tuple" if right is tangent else "arrays of different shapes are put together",
             )
         if isinstance(error, (bool, np.bool_)) or not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
@@ -180,40 +250,62 @@ def look_at_largest_error(function: Function) -> Finding | None:
         ):
             return Finding("changes its inputs", hints=("Whoever passed the arrays still needs them.",), named="changes its inputs")
         if not 0 <= error < 1e-6:
-            how = "one input" if op is tangent else "two inputs"
+            how = "one input" if right is tangent else "two inputs"
+            named, hint = _compared(right, inputs, upstream, error)
             return Finding(
                 f"an operation with {how} and right gradients is said to be wrong", (("expected", "below 1e-6"), ("got", f"{error:.3g}")),
-                ("What do you compare with what? Do both belong to the same d_out and to the same input?",
-                 "Both have to belong to the same d_out: the gradients that backward(d_out) returns, and the slopes for this d_out. "
-                 "With one input backward returns the array itself; a loop over it would run over its rows."),
-                "right gradients are rejected",
+                (hint, "Both have to belong to the same d_out: the gradients that backward(d_out) returns, and the slopes for this d_out."),
+                named,
             )
-    up, down = (lambda x: ERROR), (lambda x: -ERROR)
-    for what, op, hint, named in (
+    errors = [abs(float(function(_product_with(_up, _up), scale * (1 + abs(x)), scale * (1 + abs(y))))) for scale in (1, 1000)]
+    if errors[1] < errors[0] / 5:
+        return Finding("the error isn't the largest difference", (("expected", f"{ERROR:g}: so far off are the gradients"), ("got", f"{errors[0]:.3g}; with inputs 1000 times as large {errors[1]:.3g}")), (
+            "By what do you divide the difference? The stub asks for the difference itself.",), "a relative error")
+    for what, wrong, hint, named in (
         ("a backward that ignores d_out", _ignores_upstream, "Which d_out makes Σ d_out ⊙ out the same as Σ out? What should d_out be, so that nobody can do without it?", "d_out is ones, or not used"),
-        ("a gradient that is wrong for the second of two inputs", _product_with(_nothing, up), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the first input is checked"),
-        ("a gradient that is wrong for the first of two inputs", _product_with(up, _nothing), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the last input is checked"),
-        ("a gradient that is too small everywhere", _product_with(down, down), "gradient - slope is negative there. What is the largest of negative numbers?", "the sign isn't dropped"),
-        ("a gradient that is too large everywhere", _product_with(up, up), "slope - gradient is negative there. What is the largest of negative numbers?", "the sign isn't dropped"),
-        ("a gradient that is wrong at a single entry", _product_with(_at_one_entry, _nothing), "Does one wrong entry show among many right ones, in what you do with the errors?", "the mean hides a wrong entry"),
+        ("a gradient that is wrong for the second of two inputs", _product_with(_nothing, _up_and_down), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the first input is checked"),
+        ("a gradient that is wrong for the first of two inputs", _product_with(_up_and_down, _nothing), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the last input is checked"),
+        ("a gradient that is wrong at two entries only", _product_with(_at_two_entries, _nothing), "Does a wrong entry show among many right ones, in what you do with the errors?", "the mean hides a wrong entry"),
+        ("a gradient that is too small at nearly all entries", _product_with(_down, _down), "gradient - slope is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
+        ("a gradient that is too large at nearly all entries", _product_with(_up, _up), "slope - gradient is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
     ):
-        error = float(function(op, x.copy(), y.copy()))
-        if not abs(error) >= ERROR / 10:
+        error = float(function(wrong, x.copy(), y.copy()))
+        if not abs(error) >= (0.1 if wrong is _ignores_upstream else 0.99) * ERROR:
             return Finding(
                 f"{what} passes", (("expected", f"{ERROR:g}: so far off it is"), ("got", f"{error:.3g}")), (hint,), named
             )
         if error < 0:
             return Finding("the error is negative", (("got", f"{error:.3g}"),), ("The largest difference without its sign.",), "negative error")
-        if error > 10 * ERROR and op is not _ignores_upstream:
+        if error > 1.01 * ERROR and wrong is not _ignores_upstream:
             return Finding(
                 f"for {what} the error is too large", (("expected", f"{ERROR:g}"), ("got", f"{error:.3g}")),
-                ("The largest of the errors is asked for. What did you do with them?",), "the errors are added up",
+                ("The largest of the errors is asked for. What did you do with them?",), "the error is too large",
             )
+    if not np.isclose(error := float(function(_product_with(_up, _up), x, y)), ERROR, rtol=0.01):
+        return Finding("the error isn't the largest difference", (("expected", f"{ERROR:g}: so far off are the gradients"), ("got", f"{error:.3g}")), (
+            "What is done to the differences, after they are taken?",), "not the largest difference")
     once, again = (float(function(_ignores_upstream, x.copy(), y.copy(), seed=5)) for _ in range(2))
     if once != again:
         return Finding("two calls with the same seed give two results", (("got", f"{once:.6g}, then {again:.6g}"),), (
             "np.random.default_rng(seed) draws the same numbers each time.",), "the seed isn't used")
     return None
+
+
+def _compared(op: Op, inputs: tuple[Any, ...], upstream: list[Any], error: Any) -> tuple[str, str]:
+    """Why right gradients are rejected, if the number says so: a name, and a first hint."""
+    if len(upstream) == 1 and op is tangent:
+        gradient = op(*inputs)[1](upstream[0])
+        if np.isclose(error, np.abs(gradient[0] - gradient).max(), rtol=1e-6):
+            return "a single gradient isn't put into a tuple", (
+                "The error is that between the first row of the gradient and all slopes. With one input backward returns the array itself: "
+                "gradients[0], or a loop, then takes its rows. How do you make a tuple of one?")
+    if len(upstream) == 1 and op is product:
+        first, second = op(*inputs)[1](upstream[0])
+        if np.isclose(error, np.abs(first - second).max(), rtol=1e-6):
+            return "all gradients are compared with the slopes of one input", (
+                "The error is that between the gradients of the two inputs. Which input are the slopes of, for each gradient? (A lambda "
+                "takes the index that the loop ended with.)")
+    return "right gradients are rejected", "What do you compare with what? Do both belong to the same d_out and to the same input?"
 
 
 largest_error = Exercise(

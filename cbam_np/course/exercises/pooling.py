@@ -47,10 +47,11 @@ AVG_POOL_OVER_SPACE = (
     mistake("if f is a factor", "share = d_avg_c[:, :, None, None] / (H * W)", "share = d_avg_c[:, :, None, None] * f / (H * W)", more="avg_c is a sum of the entries of F, so its slope along one of them doesn't depend on F."),
     mistake("if avg_c stands in place of d_avg_c", "share = d_avg_c[:, :, None, None]", "share = avg_c[:, :, None, None]", more="What comes back is the gradient, not the value."),
     mistake("if d_avg_c is averaged over the channels", "share = d_avg_c[:, :, None, None]", "share = d_avg_c.mean(axis=1)[:, None, None, None]"),
-    mistake("if all goes to the first pixel", "return np.broadcast_to(share, f.shape)", "d_f = np.zeros(f.shape)\n        d_f[:, :, 0, 0] = d_avg_c\n        return d_f", more="Every pixel is in the average."),
-    mistake("if only the largest pixel of each channel gets a gradient", "return np.broadcast_to(share, f.shape)", "return share * H * W * (f == f.max(axis=(2, 3), keepdims=True))", more="That is the backward of the maximum. Which entries move the average?"),
-    mistake("if d_avg_c is divided by H·W and not yet brought to the shape of f", "return np.broadcast_to(share, f.shape)", "return d_avg_c / (H * W)", more="d_f has one entry for each entry of f."),
-    mistake("if d_avg_c is returned as it is", "return np.broadcast_to(share, f.shape)", "return d_avg_c", more="d_f has one entry for each entry of f: all pixels of a channel share its gradient."),
+    mistake("if np.tile repeats the row of channels, and a reshape then takes it for pixels", "return np.broadcast_to(share, f.shape).copy()", "return np.tile(d_avg_c, (1, H * W)).reshape(f.shape) / (H * W)", more="reshape never moves entries: the last axis counts fastest. d_avg_c[:, :, None, None] broadcasts along H and W."),
+    mistake("if all goes to the first pixel", "return np.broadcast_to(share, f.shape).copy()", "d_f = np.zeros(f.shape)\n        d_f[:, :, 0, 0] = d_avg_c\n        return d_f", more="Every pixel is in the average."),
+    mistake("if only the largest pixel of each channel gets a gradient", "return np.broadcast_to(share, f.shape).copy()", "return share * H * W * (f == f.max(axis=(2, 3), keepdims=True))", more="That is the backward of the maximum. Which entries move the average?"),
+    mistake("if d_avg_c is divided by H·W and not yet brought to the shape of f", "return np.broadcast_to(share, f.shape).copy()", "return d_avg_c / (H * W)", more="d_f has one entry for each entry of f."),
+    mistake("if d_avg_c is returned as it is", "return np.broadcast_to(share, f.shape).copy()", "return d_avg_c", more="d_f has one entry for each entry of f: all pixels of a channel share its gradient."),
 )
 
 avg_pool_over_space = Exercise(
@@ -97,7 +98,8 @@ MAX_POOL_OVER_SPACE = (
     mistake("if the winner is looked for among the channels", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "d_pixels = (d_max_c[:, :, None, None] * (f == f.max(axis=1, keepdims=True))).reshape(N, C, H * W)", more="That is formula (9). Here the winner is one of the pixels of a channel."),
     mistake("if the smallest entry gets the gradient", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "np.put_along_axis(d_pixels, pixels.argmin(axis=2)[:, :, None], d_max_c[:, :, None], axis=2)"),
     mistake("if the winner's gradient is divided by H·W", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None] / (H * W), axis=2)", more="If the winner grows by 1, by how much does the maximum grow?"),
-    mistake("if all of a channel's pixels are compared with the maximum by > and none wins", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "d_pixels += 0.0"),
+    mistake("if every channel gets something at the winners of all channels and samples, as d_f[:, :, where] does", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "d_pixels[:, :, winner[:, :, 0]] = d_max_c", more="An index array beside a `:` picks all its places in every n and c. np.put_along_axis, or an index array for each axis, picks one for each."),
+    mistake("if every channel's gradient goes to the winners of all channels and samples, as d_f[:, :, where] does", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "d_pixels[:, :, winner[:, :, 0]] = d_max_c[:, :, None, None]", more="An index array beside a `:` picks all its places in every n and c. np.put_along_axis, or an index array for each axis, picks one for each."),
     mistake("if the winner's place in its channel is taken for a place in the whole array, as np.put does", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "np.put(d_pixels, winner[:, :, 0], d_max_c)", more="argmax along one axis counts within each channel. Which n and c belong to it?"),
     mistake("if the pixels are still in one axis: (N, C, H·W)", "return d_pixels.reshape(f.shape)", "return d_pixels", more="d_f has the shape of f."),
     mistake("if H and W are exchanged when the place of the winner is turned into a row and a column", "np.put_along_axis(d_pixels, winner, d_max_c[:, :, None], axis=2)", "w = pixels.argmax(axis=2)\n        d_f = np.zeros(f.shape)\n        n, c = np.indices((N, C))\n        d_f[n, c, (w // H) % H, w % H % W] = d_max_c\n        return d_f", more="Place i in a row-major image is row i // W and column i % W."),
@@ -111,6 +113,7 @@ max_pool_over_space = Exercise(
         "d_f": ("If you move one entry of F a little, when does max_c move, and how much?",
                 "Only the winner of each channel gets a gradient, and all of it. With ties: the first one, row by row.",
                 "f.reshape(N, C, H * W).argmax(axis=2) finds the first winner. Put d_max_c there, into an array of zeros."),
+        "index": ("If this index was made of a pixel's number p: each row has W pixels, so p is in row p // W and in column p % W.",),
     },
     places={"among entries that tie": lambda f: tied(f, (2, 3))},
 )
@@ -139,10 +142,10 @@ AVG_POOL_OVER_CHANNELS = (
     mistake("if d_avg_s is left out: 1/C everywhere", "d_avg_s / C", "1 / C", more="The chain rule multiplies the slope, 1/C, with the gradient that comes from above."),
     mistake("if f is a factor", "d_avg_s / C", "d_avg_s * f / C", more="avg_s is a sum of entries of F, so its slope along one of them doesn't depend on F."),
     mistake("if avg_s stands in place of d_avg_s", "d_avg_s / C, f.shape", "avg_s / C, f.shape", more="What comes back is the gradient, not the value."),
-    mistake("if only the largest channel gets a gradient", "np.broadcast_to(d_avg_s / C, f.shape)", "d_avg_s * (f == f.max(axis=1, keepdims=True))", more="That is the backward of the maximum. Which entries move the average?"),
-    mistake("if all goes to the first channel", "return np.broadcast_to(d_avg_s / C, f.shape)", "d_f = np.zeros(f.shape)\n        d_f[:, :1] = d_avg_s\n        return d_f"),
-    mistake("if d_avg_s / C is not brought to the shape of f", "return np.broadcast_to(d_avg_s / C, f.shape)", "return d_avg_s / C", more="d_f has one entry for each entry of f."),
-    mistake("if d_avg_s is returned as it is", "return np.broadcast_to(d_avg_s / C, f.shape)", "return d_avg_s", more="d_f has one entry for each entry of f: all channels of a pixel share its gradient."),
+    mistake("if only the largest channel gets a gradient", "np.broadcast_to(d_avg_s / C, f.shape).copy()", "d_avg_s * (f == f.max(axis=1, keepdims=True))", more="That is the backward of the maximum. Which entries move the average?"),
+    mistake("if all goes to the first channel", "return np.broadcast_to(d_avg_s / C, f.shape).copy()", "d_f = np.zeros(f.shape)\n        d_f[:, :1] = d_avg_s\n        return d_f"),
+    mistake("if d_avg_s / C is not brought to the shape of f", "return np.broadcast_to(d_avg_s / C, f.shape).copy()", "return d_avg_s / C", more="d_f has one entry for each entry of f."),
+    mistake("if d_avg_s is returned as it is", "return np.broadcast_to(d_avg_s / C, f.shape).copy()", "return d_avg_s", more="d_f has one entry for each entry of f: all channels of a pixel share its gradient."),
 )
 
 avg_pool_over_channels = Exercise(
@@ -180,6 +183,7 @@ MAX_POOL_OVER_CHANNELS = (
     mistake("if the maximum itself is put back at the winner, not its gradient", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "np.put_along_axis(d_f, winner, max_s, axis=1)", more="What comes back is d_max_s."),
     mistake("if the gradient is multiplied by the maximum", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "np.put_along_axis(d_f, winner, d_max_s * max_s, axis=1)", more="If the winner grows by 1, by how much does the maximum grow?"),
     mistake("if the winner is looked for among the pixels of a channel, as in (4)", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "d_f += d_max_s * (f == f.max(axis=(2, 3), keepdims=True))", more="Here the winner is one of the channels of a pixel."),
+    mistake("if the number of the winning channel is compared along W", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "d_f += d_max_s * (winner == np.arange(f.shape[3]))", more="The numbers of the channels belong along axis 1: np.arange(C)[:, None, None]."),
     mistake("if there is one winning channel for all pixels of a sample", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "best = f.max(axis=(2, 3)).argmax(axis=1)\n        d_f[np.arange(len(f)), best] = d_max_s[:, 0]", more="Every pixel has a winner of its own."),
     mistake("if there is one winner in the whole of f", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "d_f += d_max_s * (f == f.max())", more="Every pixel has a winner of its own. f.max() has no axis."),
     mistake("if the smallest channel gets the gradient", "np.put_along_axis(d_f, winner, d_max_s, axis=1)", "np.put_along_axis(d_f, f.argmin(axis=1)[:, None], d_max_s, axis=1)"),

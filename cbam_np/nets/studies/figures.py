@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from cbam_np.nets.checkpoints import put
 from cbam_np.nets.pictures import DARK, LIGHT, show
 from cbam_np.nets.studies import running, summary
-from cbam_np.nets.studies.plan import MISTAKES, VARIANTS
+from cbam_np.nets.studies.plan import MISTAKES, SAID, VARIANTS
 from cbam_np.nets.studies.statistics import interval
 from cbam_np.nets.studies.store import Result
 
@@ -194,7 +194,7 @@ def bugs(results: list[Result], ink: str) -> Figure | None:
         ended = sum(r.found["diverged"] for r in chosen if r.run.mistake == mistake)
         if ended:
             ax.text(0.5, 0.9, f"{ended} diverged", ha="center", color=COLOURS[1], transform=ax.transAxes)
-        ax.set_title(mistake, fontsize=9)
+        ax.set_title(SAID.get(mistake, mistake), fontsize=9)
         ax.set_ylim(0, 4)
     left.supxlabel("epoch", fontsize=9)
     left.supylabel("loss, one line a seed, cut off at 4", fontsize=9)
@@ -204,7 +204,7 @@ def bugs(results: list[Result], ink: str) -> Figure | None:
         dots_and_interval(ax, y, [100 * value for value in values], COLOURS[1] if mistake else ink, ink)
     ax.axvline(10, color=ink, linewidth=0.8, linestyle=":")
     ax.set(xlabel="test accuracy, %", title="dotted: guessing", xlim=(0, None))
-    ax.set_yticks(range(len(there)), [m or "the right backward" for m in there])
+    ax.set_yticks(range(len(there)), [SAID.get(m, m) or "the right backward" for m in there])
     ax.invert_yaxis()
     return figure
 

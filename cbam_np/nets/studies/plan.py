@@ -70,6 +70,13 @@ MISTAKES = {
     "kernel not flipped": ("cbam_np/ops/conv.py", "xp.flip(kernel, axis=(2, 3))", "kernel"),
 }
 
+# how those are called where they are told, if not by their names, which are also names of files
+SAID = {
+    "path through the map dropped": "map path dropped",
+    "path through the features dropped": "direct path dropped",
+    "maximum dropped": "spatial maximum path dropped",
+}
+
 # where the study "everywhere" puts attention: network and head
 PLACES = ("resnet8", "box"), ("resnet8", "mask"), ("vgg11", "class")
 

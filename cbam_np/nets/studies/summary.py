@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cbam_np.nets.studies import plan
-from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SHORT, Run
+from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SAID, SHORT, Run
 from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
@@ -29,6 +29,7 @@ PAPER = {
     "parallel": 22.95,
 }
 AGREES = 1e-3  # PyTorch's losses of the first steps: the largest relative difference that rounding explains
+FEWEST = 5  # seeds that a comparison has before it is told in short
 FALLS = 0.95  # a loss has fallen if the last epoch's mean is below so much of the first's
 
 
@@ -382,10 +383,10 @@ def bugs(results: list[Result]) -> str:
         d = difference(right, found)
         answer = bug_verdict(d, falls, len(runs), falls_right > 0, len(MISTAKES)) if mistake else ""
         if mistake:
-            groups[answer].append(mistake)
+            groups[answer].append(SAID.get(mistake, mistake))
         rows.append(
             [
-                mistake or "none: the right backward",
+                SAID.get(mistake, mistake) or "none: the right backward",
                 error,
                 f"{falls} of {len(runs)}" + (f", {ended} diverged" if ended else ""),
                 percent(interval(list(found.values()))),
@@ -443,16 +444,16 @@ def light_short(results: list[Result]) -> str:
 
 
 def features_short(results: list[Result]) -> str:
-    """CBAM against no attention in all settings."""
+    """CBAM against no attention in all settings with enough runs."""
     said = []
     for setting in settings(results):
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
-        if d.n > 1:
+        if d.n >= FEWEST:
             said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
     said = [f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'too few runs'}."]
     closed, opened = (scores(results, variant=v, data="digits", clutter=4, epochs=SHORT) for v in ("CBAM", OPEN))
     d = difference(closed, opened)
-    if d.n > 1:
+    if d.n >= FEWEST:
         limits = len(ABLATIONS["how the gates start"]) - 1
         said.append(f"Released CBAM whose gates start open, minus CBAM: {points_and_verdict(d, limits)}.")
     return " ".join(said)
@@ -463,8 +464,9 @@ def everywhere_short(results: list[Result]) -> str:
     places, said = sorted({(r.run.net, r.run.head) for r in results}), []
     for net, head in places:
         d = difference(*(scores(results, variant=variant, net=net, head=head) for variant in ("none", "CBAM")))
-        said.append(f"{head} head of {net}, {points_and_verdict(d, len(PLACES))}")
-    return f"The score with CBAM minus that without: {'; '.join(said)}."
+        if d.n >= FEWEST:
+            said.append(f"{head} head of {net}, {points_and_verdict(d, len(PLACES))}")
+    return f"The score with CBAM minus that without: {'; '.join(said) or 'too few runs'}."
 
 
 def points_and_verdict(d: Difference, comparisons: int) -> str:

@@ -1,0 +1,131 @@
+"""What the checker says of calls, sizes and gradient checks: both sides of each, what fits and what does not."""
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cbam_np.course import facts, solved
+from cbam_np.course.calls import misfits, misuse
+from cbam_np.course.exercise import Case
+from cbam_np.course.exercises import EXERCISES
+from cbam_np.course.judge import judge
+
+CASE = EXERCISES["spatial_attention"].cases[0]  # N = 3, C = 8, H = 10, W = 13, k = 5
+x, maps, kernel = np.zeros((3, 8, 10, 13)), np.zeros((3, 2, 10, 13)), np.zeros((1, 2, 5, 5))
+
+
+def of_the_file(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as if it were in a file with all the others, right."""
+    return FunctionType(function.__code__, {**vars(solved), "Any": Any}, function.__name__)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_right_functions_call_others_as_these_are_made(exercise: Any) -> None:
+    assert misuse(exercise, of_the_file(exercise.solution)) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("conv2d", (maps, kernel), ""),
+        ("conv2d", (x, kernel), "conv2d gets x: (N, C, H, W), kernel: (1, 2, k, k); it is made for x: (N, C, H, W)"),
+        ("conv2d", (maps[:, :, None], kernel), "conv2d gets x: (N, 2, 1, H, W)"),
+        ("gate", (maps[:, :1], x), ""),
+        ("gate", (x[:, :, :1, :1], x), ""),
+        ("gate", (x, maps[:, :1]), "gate gets m: (N, C, H, W), f: (N, 1, H, W)"),
+        ("sigmoid", (np.zeros((3, 8, 1, 1)),), ""),
+        ("relu", (np.zeros(2),), ""),
+        ("im2col", (maps, 5), ""),
+        ("im2col", (maps, 2), "im2col gets k = 2; here k is 5"),
+        ("col2im", (np.zeros((3, 50, 130)), (3, 2, 10, 13), 5), ""),
+        ("col2im", (np.zeros((3, 50, 130)), [3, 2, 10, 13], 5), ""),
+        ("col2im", (np.zeros((3, 50, 130)), (3, 2, 14, 17), 5), "shape: (N, 2, 14, 17)"),
+        ("mlp", ((x, misuse), kernel, kernel), "mlp gets a tuple for x: an output and its backward"),
+    ],
+)
+def test_arguments_fit_by_their_shapes(name: str, arguments: tuple[Any, ...], said: str) -> None:
+    facts = [fact for fact, _, _ in misfits(name, arguments, CASE)]
+    assert said in facts[0] if said else facts == []
+
+
+def overwritten(f: Any, w1: Any, w2: Any, kernel: Any) -> Any:
+    f1, back = channel_attention(f, w1, w2)  # type: ignore[name-defined] # noqa: F821
+    f2, back = spatial_attention(f1, kernel)  # type: ignore[name-defined] # noqa: F821
+
+    def backward(d_f2: Any) -> Any:
+        d_f1, d_kernel = back(d_f2)
+        d_f, d_w1, d_w2 = back(d_f1)
+        return d_f, d_w1, d_w2, d_kernel
+
+    return f2, backward
+
+
+def test_a_backward_that_is_called_twice_in_place_of_another_is_told() -> None:
+    finding = judge(EXERCISES["cbam"], of_the_file(overwritten)).finding
+    assert finding.named == "the backward of spatial_attention is called 2 times, that of channel_attention never"
+    assert "writes over the first" in finding.hints[0]
+
+
+def test_the_file_is_as_it_was_afterwards() -> None:
+    function = of_the_file(overwritten)
+    before = dict(function.__globals__)
+    misuse(EXERCISES["cbam"], function)
+    assert function.__globals__ == before
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES.values() if not e.plain], ids=lambda e: e.name)
+def test_what_the_courses_own_functions_return_can_be_written_to(exercise: Any) -> None:
+    for case in exercise.cases:
+        assert all(result.flags.writeable for result in exercise.all_results(exercise.solution, case))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_the_same_sizes_are_never_right_and_wrong(exercise: Any) -> None:
+    for wrong in range(len(exercise.cases)):
+        said = facts.contrast(exercise.cases, [wrong])
+        right, _, other = said.removeprefix("right for ").partition(", wrong for ")
+        assert right != other
+
+
+def test_what_is_right_where_a_size_is_1_is_said_if_more_than_one_case_shows_it() -> None:
+    cases = [Case((), {"O": O, "N": n}) for O, n in ((1, 2), (2, 1), (1, 3), (4, 5))]
+    assert facts.contrast(cases, [1, 3]) == "right where O is 1, wrong where it is larger"
+    assert facts.contrast(cases[:2], [1]) == "right for O = 1, N = 2, wrong for O = 2, N = 1"
+    assert facts.contrast(cases, []) == facts.contrast(cases, [0, 1, 2, 3]) == ""
+    kinds = [Case((), {"N": 2}, note) for note in ("m = M_c", "m = M_s")]
+    assert facts.contrast(kinds, [1]) == "right for m = M_c, wrong for m = M_s"
+    assert facts.contrast([Case((), {"N": 2}), Case((), {"N": 2})], [1]) == ""
+
+
+def judged_by(differences: Callable[[Any, Any], Any]) -> str:
+    """What is said of a gradient check that makes one number of a gradient and slopes in this way."""
+
+    def largest_error(op: Any, *inputs: Any, seed: int = 0) -> Any:
+        out, backward = op(*inputs)
+        d_out = np.random.default_rng(seed).normal(size=out.shape)
+        gradients = backward(d_out)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+        return max(differences(g, solved.slopes(op, inputs, i, d_out)) for i, g in enumerate(gradients))
+
+    verdict = judge(EXERCISES["largest_error"], largest_error)
+    return verdict.finding.named or verdict.state
+
+
+@pytest.mark.parametrize(
+    ("differences", "named"),
+    [
+        (lambda g, s: np.abs(g - s).max(), "right"),
+        (lambda g, s: (np.abs(g - s) / np.maximum(1, np.abs(s))).max(), "a relative error"),
+        (lambda g, s: np.abs(g - s).max() / np.abs(s).max(), "a relative error"),
+        (lambda g, s: abs((g - s).max()), "the sign isn't dropped"),
+        (lambda g, s: abs((s - g).max()), "the sign isn't dropped"),
+        (lambda g, s: np.abs(g - s).mean(), "the mean hides a wrong entry"),
+        (lambda g, s: np.sqrt(np.mean((g - s) ** 2)), "the mean hides a wrong entry"),
+        (lambda g, s: np.abs(g - s).sum(), "the error is too large"),
+    ],
+)
+def test_only_the_largest_difference_is_the_largest_difference(differences: Any, named: str) -> None:
+    assert judged_by(differences) == named
