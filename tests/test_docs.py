@@ -756,7 +756,10 @@ def test_the_whole_backward_pass_is_printed_on_one_page(
 ) -> None:
     from pypdf import PdfReader
 
-    printed = PdfReader(BytesIO(open_page("docs/backward.html", [], colours=colours).pdf(format=paper)))
+    page = open_page("docs/backward.html", [], colours=colours)
+    page.emulate_media(media="print")
+    printed = PdfReader(BytesIO(page.pdf(format=paper)))
+    page.emulate_media(media="screen")
     assert len(printed.pages) == 1
     text = printed.pages[0].extract_text()
     assert "The whole backward pass" in text
