@@ -35,7 +35,8 @@ from cbam_np.pytorch.variants import (
 )
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
-SECONDS = 20.0  # for the search of three deviations at once, and as much for that of three in each half
+# of computing, whatever else the machine does: for the search of three deviations at once, and of three in each half
+SECONDS = 20.0
 SAMPLES = 6  # enough that no path is shut by the ReLU in all of them
 DRAWS = 4  # of random parameters, until the layers make sense in two
 RARE = ("padding", "activation", "dilation", "spatial max over", "channel max over", "output")
@@ -617,11 +618,11 @@ def search(subjects: list[Subject]) -> dict[str, Any] | None:
     likely = [(switch, value) for switch, value in every if switch not in RARE or value in COMMON]
 
     def fewest(count: int, changes: list[tuple[str, Any]], seconds: float = float("inf")) -> dict[str, Any] | None:
-        end = time.monotonic() + seconds
+        end = time.thread_time() + seconds
         for combination in combinations(changes, count):
             if len({switch for switch, _ in combination}) == count and fits(subjects, start | dict(combination)):
                 return start | dict(combination)
-            if time.monotonic() > end:
+            if time.thread_time() > end:
                 break
         return None
 

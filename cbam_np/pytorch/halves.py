@@ -15,7 +15,7 @@ from __future__ import annotations  # the site is built without PyTorch, where t
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 import torch
@@ -56,9 +56,9 @@ def by_halves(
 ) -> dict[str, Any] | None:
     """The fewest switches that `fits` accepts, of those that differ from `start` in at most three places a half.
 
-    None if there are none, or none was found in that many seconds. Each half has to agree in all cases.
+    None if there are none, or none was found in that many seconds of computing. Each half has to agree in all cases.
     """
-    end = monotonic() + seconds
+    end = thread_time() + seconds
     places = []
     for output in ("F″", "residual", "gate"):
         factors = [column_and_row(quotient(case, output), tolerance) for case in cases]
@@ -109,8 +109,8 @@ class Place:
             between = {**self.whole, "spatial input": spatial_input}
             rest = total - sum(between[switch] != start[switch] for switch in between)
             for many in range(max(0, rest - MOST), min(rest, MOST) + 1):
-                for first in self.first_halves(many) if monotonic() < end else ():
-                    if monotonic() > end:
+                for first in self.first_halves(many) if thread_time() < end else ():
+                    if thread_time() > end:
                         return
                     xs = [
                         case.f if spatial_input == "F" else gate_of(self.first, case.f, case.parts, first) * case.f
