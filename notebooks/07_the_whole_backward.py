@@ -5,7 +5,7 @@ r"""
 > **A gradient arrives at the end of the block. How does it get back to $F$ and to all three parameters, and by how many routes?**
 """
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Both stages as graphs: dark arrows forward, coloured arrows backward with the numbers 1 to 16."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Both stages as graphs: plain arrows forward, coloured arrows backward with the numbers 1 to 16."}}
 import numpy as np
 import torch
 

@@ -29,7 +29,16 @@ OF_PRODUCTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BL
 class World:
     """The processes that train together, seen from one of them. `World()` is a process alone.
 
-    rank: the number of this process, from 0. size: how many there are. communicator: mpi4py's, or None.
+    Parameters
+    ----------
+    communicator : mpi4py's, or None
+
+    Attributes
+    ----------
+    rank : int
+        The number of this process, from 0.
+    size : int
+        How many there are.
     """
 
     def __init__(self, communicator: Any = None) -> None:
@@ -40,8 +49,12 @@ class World:
     def total(self, arrays: Params) -> Params:
         """Each array, added up over all processes; all of them get the sums.
 
-        The arrays travel end to end in one message: the time to start a message is paid once. They are NumPy arrays,
-        or CuPy arrays, which go by way of the host unless this MPI reads the memory of a GPU.
+        The arrays travel end to end in one message: the time to start a message is paid once.
+
+        Parameters
+        ----------
+        arrays : dict of arrays
+            NumPy arrays, or CuPy arrays, which go by way of the host unless this MPI reads the memory of a GPU.
         """
         if self.size == 1:
             return arrays
@@ -67,7 +80,12 @@ class World:
         return asarray(sums, library)
 
     def from_first(self, value: Any) -> Any:
-        """The value that process 0 has, for all of them; the others' are ignored."""
+        """The value that process 0 has, for all of them; the others' are ignored.
+
+        Parameters
+        ----------
+        value : anything that can be pickled
+        """
         return value if self.size == 1 else self._communicator.bcast(value)
 
     def cores_each(self) -> int:

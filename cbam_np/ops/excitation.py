@@ -35,9 +35,21 @@ def squeeze_excitation(
 
         dF = s ⊗ d_out  +  (ds sent back through the sigmoid, the MLP and the average)
 
-    f: (N, C, H, W), w1: (C/r, C), w2: (C, C/r), b1: (C/r,), b2: (C,) -> out: (N, C, H, W).
-    `backward(d_out)` returns d_f, d_w1, d_w2, d_b1, d_b2, with None for a bias that is None.
     Source: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
+
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    w1 : floats (C/r, C)
+    w2 : floats (C, C/r)
+    b1 : floats (C/r,), optional
+    b2 : floats (C,), optional
+
+    Returns
+    -------
+    out : floats (N, C, H, W)
+    backward : d_out -> d_f, d_w1, d_w2, d_b1, d_b2
+        None for a bias that is None.
     """
     avg_c, avg_backward = avg_pool_over_space(f)
     z, mlp_backward = mlp(avg_c, w1, w2, b1, b2)

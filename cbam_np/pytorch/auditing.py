@@ -68,7 +68,11 @@ KNOWN = (
 class Deviation:
     """What differs from the formulas, by a short name; the evidence in one line; and how much it changes.
 
-    output, gradient: the relative change of F″ and of dF, None if it can't be switched off.
+    Parameters
+    ----------
+    name, evidence : str
+    output, gradient : float, or None
+        The relative change of F″ and of dF, None if it can't be switched off.
     """
 
     name: str
@@ -81,10 +85,19 @@ class Deviation:
 class Audit:
     """What an audit found. `str` of it says so in words.
 
-    ok: it computes the formulas, or what known releases make of them (`KNOWN`). cbam: whether it is a CBAM; None if
-    that can't be told. found: the deviations. agreement: how far the formulas with these deviations are from the
-    module, relative, in the output and in the worst gradient; None if no such formulas were found. unsure: what could
-    not be told, in sentences.
+    `ok`: it computes the formulas, or what known releases make of them (`KNOWN`).
+
+    Parameters
+    ----------
+    cbam : bool, or None
+        Whether it is a CBAM; None if that can't be told.
+    found : tuple of Deviation
+    unsure : tuple of str
+        What could not be told, in sentences.
+    agreement : two floats, or None
+        How far the formulas with these deviations are from the module, relative, in the output and in the worst
+        gradient; None if no such formulas were found.
+    checked : str
     """
 
     cbam: bool | None
@@ -169,16 +182,31 @@ def audit(
 ) -> Audit:
     """Compare somebody's PyTorch module with the formulas, forward and every gradient, and name what differs.
 
-    module: takes f (N, C, H, W) and returns as much. Or what makes one, such as a class: then it is called with
-    `channels`, and whether it heeds a reduction is tried as well. It is copied and not changed, but its code runs.
-    channels: C of the features. reduction: r that it should have, if you know. kernel_size: k that it should have.
-    size: H and W of the features. seed: of everything random.
-
     The comparison is made in float64, with other parameters than the module's own: initial biases are often 0 and
     initial batch norms do nothing, so a module's own could hide what it does. The search is made in evaluation; what it
     finds is compared again in training, where batch norm goes by the batch, and on features of two other sizes.
 
-    See `Audit` for what comes back. An exception of the module is no error of the audit, which says then what it was.
+    An exception of the module is no error of the audit, which says then what it was.
+
+    Parameters
+    ----------
+    module : PyTorch module, or what makes one, such as a class
+        Takes f (N, C, H, W) and returns as much. What makes one is called with `channels`, and whether it heeds a
+        reduction is tried as well. It is copied and not changed, but its code runs.
+    channels : int
+        C of the features.
+    reduction : int, optional
+        r that it should have, if you know.
+    kernel_size : int
+        k that it should have.
+    size : (H, W)
+        Of the features, two ints.
+    seed : int
+        Of everything random.
+
+    Returns
+    -------
+    audit : Audit
     """
     given = module
     try:

@@ -21,7 +21,17 @@ from cbam_np.pytorch.by_hand import GRADIENTS, Gradient
 
 
 class ChannelAttention(nn.Module):
-    """F′ = M_c ⊗ F, formulas (3) to (7). Parameters w1 (C/r, C) and w2 (C, C/r); b1 and b2 if they were trained."""
+    """F′ = M_c ⊗ F, formulas (3) to (7).
+
+    Parameters
+    ----------
+    w1 : tensor (C/r, C)
+    w2 : tensor (C, C/r)
+    b1 : tensor (C/r,), optional
+    b2 : tensor (C,), optional
+        Biases, if they were trained.
+    ties : "first" or "split"
+    """
 
     def __init__(
         self, w1: Tensor, w2: Tensor, b1: Tensor | None = None, b2: Tensor | None = None, ties: Ties = "first"
@@ -34,11 +44,29 @@ class ChannelAttention(nn.Module):
         self.ties = ties
 
     def mlp(self, x: Tensor) -> Tensor:
-        """(N, C) -> (N, C)."""
+        """The shared MLP.
+
+        Parameters
+        ----------
+        x : tensor (N, C)
+
+        Returns
+        -------
+        out : tensor (N, C)
+        """
         return F.linear(F.relu(F.linear(x, self.w1, self.b1)), self.w2, self.b2)  # (5)
 
     def forward(self, f: Tensor) -> Tensor:
-        """f: (N, C, H, W) -> f1, same shape."""
+        """F′.
+
+        Parameters
+        ----------
+        f : tensor (N, C, H, W)
+
+        Returns
+        -------
+        f1 : tensor (N, C, H, W)
+        """
         avg_c = f.mean(dim=(2, 3))  # (3)
         max_c = maximum(f.flatten(2), 2, self.ties).flatten(1)  # (4)
         m_c = torch.sigmoid(self.mlp(avg_c) + self.mlp(max_c))  # (6)
@@ -46,7 +74,15 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """F″ = M_s ⊗ F′, formulas (8) to (11). Parameter kernel (1, 2, k, k), input channels [avg, max]; perhaps a bias."""
+    """F″ = M_s ⊗ F′, formulas (8) to (11).
+
+    Parameters
+    ----------
+    kernel : tensor (1, 2, k, k)
+        Input channels [avg, max].
+    bias : tensor (1,), optional
+    ties : "first" or "split"
+    """
 
     def __init__(self, kernel: Tensor, bias: Tensor | None = None, ties: Ties = "first") -> None:
         super().__init__()
@@ -55,7 +91,16 @@ class SpatialAttention(nn.Module):
         self.ties = ties
 
     def forward(self, f1: Tensor) -> Tensor:
-        """f1: (N, C, H, W) -> f2, same shape."""
+        """F″.
+
+        Parameters
+        ----------
+        f1 : tensor (N, C, H, W)
+
+        Returns
+        -------
+        f2 : tensor (N, C, H, W)
+        """
         avg_s = f1.mean(dim=1, keepdim=True)  # (8)
         max_s = maximum(f1, 1, self.ties)  # (9)
         pooled = torch.cat([avg_s, max_s], dim=1)
@@ -71,14 +116,24 @@ def maximum(x: Tensor, axis: int, ties: Ties) -> Tensor:
 class CBAM(nn.Module):
     """F″ for F of shape (N, C, H, W), formulas (1) and (2).
 
-    Same arguments as `cbam_np.CBAM`, same initial weights for the same seed; `state_dict()` has the keys
-    "channel.w1", "channel.w2" and "spatial.kernel". Biases come with `from_arrays` alone.
-
-    gradient: who computes it. "autograd": PyTorch, from the formulas above. "hand": `cbam_np.cbam`. "fused":
-    `cbam_np.fused.cbam`, the fastest; float32 and float64 on the CPU, on `numba.get_num_threads()` threads. Nothing is
-    copied on the way, torch.compile compiles what is around the block, and a second derivative is an error.
+    The same initial weights as `cbam_np.CBAM` for the same seed; `state_dict()` has the keys "channel.w1", "channel.w2"
+    and "spatial.kernel". Biases come with `from_arrays` alone.
 
     Raises ValueError for sizes that don't make a block or another `gradient`, RuntimeError for "fused" without Numba.
+
+    Parameters
+    ----------
+    channels, reduction, kernel_size : int
+        C, r and k.
+    dtype : "float64", "float32" or "float16"
+    seed : int
+        Of the initial weights.
+    gradient : "autograd", "hand" or "fused"
+        Who computes it. "autograd": PyTorch, from the formulas above. "hand": `cbam_np.cbam`. "fused":
+        `cbam_np.fused.cbam`, the fastest; float32 and float64 on the CPU, on `numba.get_num_threads()` threads. Nothing
+        is copied on the way, torch.compile compiles what is around the block, and a second derivative is an error.
+    ties : "first" or "split"
+        See `max_pool_over_space`.
     """
 
     def __init__(
@@ -103,7 +158,16 @@ class CBAM(nn.Module):
         self.channel, self.spatial = halves(start.params, ties)
 
     def forward(self, f: Tensor) -> Tensor:
-        """f: (N, C, H, W) -> f2, same shape."""
+        """F″.
+
+        Parameters
+        ----------
+        f : tensor (N, C, H, W)
+
+        Returns
+        -------
+        f2 : tensor (N, C, H, W)
+        """
         if self.gradient != "autograd":
             return by_hand.block(self.gradient, f, dict(self.named_parameters()), self.ties)
         f1: Tensor = self.channel(f)  # (1)
@@ -125,7 +189,17 @@ def halves(params: Params, ties: Ties) -> tuple[ChannelAttention, SpatialAttenti
 def from_arrays(block: ArrayCBAM, gradient: Gradient = "autograd") -> CBAM:
     """The PyTorch module with the parameters of `block`, copied, in their dtype, biases included, and with its ties.
 
-    gradient: see `CBAM`. So what `load_weights` returns can be trained on with a gradient of ours.
+    So what `load_weights` returns can be trained on with a gradient of ours.
+
+    Parameters
+    ----------
+    block : `cbam_np.CBAM`
+    gradient : "autograd", "hand" or "fused"
+        See `CBAM`.
+
+    Returns
+    -------
+    module : CBAM
     """
     dtype = to_numpy(block.params["channel.w1"]).dtype
     module = CBAM(block.channels, block.reduction, block.kernel_size, dtype, gradient=gradient, ties=block.ties)
@@ -134,5 +208,14 @@ def from_arrays(block: ArrayCBAM, gradient: Gradient = "autograd") -> CBAM:
 
 
 def to_arrays(module: CBAM) -> dict[str, Any]:
-    """The parameters of `module` as NumPy arrays, copied, under the keys of `cbam_np.CBAM.params`."""
+    """The parameters of `module` as NumPy arrays, copied, under the keys of `cbam_np.CBAM.params`.
+
+    Parameters
+    ----------
+    module : CBAM
+
+    Returns
+    -------
+    params : dict of NumPy arrays
+    """
     return {key: to_numpy(value).copy() for key, value in module.state_dict().items()}
