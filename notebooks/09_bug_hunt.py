@@ -202,8 +202,8 @@ When you have been through all eight, look at the whole table. (It names the mis
 
 <details><summary>Before you open it: is there a tool that sees all seven mistakes? Is there one that sees none?</summary>
 
-That all shapes fit sees none: every block passes. Output and gradients of another implementation, on random features
-**and** on features with ties, see all seven. No other tool does.
+A check of shapes sees none: every block passes. A comparison with another implementation, output and gradients, on
+random features **and** on features with ties, sees all seven. No other tool does.
 
 </details>
 """
@@ -279,7 +279,7 @@ assert 0 < np.count_nonzero(error["G"].round(12)) < error["G"].size
 
 # %% [markdown]
 r"""
-What to see: A and B are off by a constant and by one pixel more. A constant over a channel comes through its average,
+What to see: A and B are off by a constant, plus something at one pixel. A constant over a channel comes through its average,
 one pixel through its maximum: both errors come through the poolings (3) and (4). That says which **path** the error took,
 and not where it was made: in A it was made before the poolings, in the ReLU's backward, and in B after them, where what
 had come through them was thrown away. C is off everywhere, G only where entries tie.
@@ -299,19 +299,19 @@ The networks at the top of this chapter come from a study of what wrong gradient
 <details><summary>The answer</summary>
 
 The second panel has the right gradient. In the first, the path through both maps was dropped (block B's mistake, in both
-stages). In the third, the spatial maximum sent nothing back. In the fourth, the kernel wasn't flipped on the way
-back. After training, none of the three scored measurably worse than the right one. This is why gradients are checked
-and not tried out.
+stages). In the third, the spatial maximum sent nothing back. In the fourth, the kernel wasn't flipped in the backward
+pass. After training, none of the three scored measurably worse than the right one. This is why you check gradients
+instead of just trying them out.
 
 </details>
 
 ## What you built
 
-Nothing new, and that's the point: you took blocks apart that you hadn't written, with a check that you had.
+Nothing new, and that's the point: you took apart blocks that you hadn't written, with a check that you had.
 
 - Up to the mistake the gradients are right, after it they are wrong: kernel, `w2`, `w1`, `f`.
 - A gradient check compares a program with itself. A wrong forward pass needs the formula, or another implementation.
-- What a test doesn't contain it doesn't test: random $dF''$, unequal sizes, ties.
+- A test covers only what you put into it: random $dF''$, unequal sizes, ties.
 - A suspicion isn't a finding. Block D was right.
 
 **Next:** [10. Training](10_training.ipynb), where your own block learns.

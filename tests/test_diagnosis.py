@@ -77,7 +77,7 @@ def map_path_dropped(f: Any, params: Any) -> tuple[Any, Callable[[Any], Any]]:
     return f1, lambda d_f1: (maps["channel"] * d_f1, backward(d_f1)[1])
 
 
-def gate_path_dropped(f: Any, params: Any) -> tuple[Any, Callable[[Any], Any]]:
+def direct_path_dropped(f: Any, params: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Formula (7) without the direct path."""
     maps: dict[str, Any] = {}
     f1, backward = channel_attention(f, params, maps=maps)
@@ -259,11 +259,11 @@ PLANTED = {
     "maximum path": Planted(
         one_pooling_path("average"), (F, PARAMS), "f", "as if it came through a maximum over axes (2, 3)"
     ),
-    "path through the map": Planted(
+    "map path": Planted(
         map_path_dropped, (F, PARAMS), "f", "as if it came through an average and a maximum over axes (2, 3)"
     ),
-    "path through the gate": Planted(
-        gate_path_dropped,
+    "direct path": Planted(
+        direct_path_dropped,
         (F, PARAMS),
         "f",
         "as if it came through a gate: d_out times a map that is constant along axes (2, 3)",

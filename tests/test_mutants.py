@@ -34,8 +34,8 @@ def unchanged_by(original: str, replacement: str, file: str, check: str) -> Muta
 CONTROLS = [
     unchanged_by("d_f = m * d_out", "d_f = d_out * m", "cbam_np/ops/gating.py", "gate by M_c"),
     unchanged_by(
-        "return d_f_gate + d_f_map",
-        "return d_f_map + d_f_gate",
+        "return d_f_direct + d_f_map",
+        "return d_f_map + d_f_direct",
         "cbam_np/attention/channel.py",
         "channel_attention, biases",
     ),

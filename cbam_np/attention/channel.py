@@ -83,8 +83,8 @@ def channel_attention(
         maps["channel"] = m_c
 
     def backward(d_f1: Array) -> tuple[Array, Params]:
-        d_m_c, d_f_gate = gate_backward(d_f1)
+        d_m_c, d_f_direct = gate_backward(d_f1)
         d_f_map, grads = map_backward(d_m_c)
-        return d_f_gate + d_f_map, grads
+        return d_f_direct + d_f_map, grads
 
     return f1, backward

@@ -79,8 +79,8 @@ def spatial_attention(
         maps["spatial"] = m_s
 
     def backward(d_f2: Array) -> tuple[Array, Params]:
-        d_m_s, d_f1_gate = gate_backward(d_f2)
+        d_m_s, d_f1_direct = gate_backward(d_f2)
         d_f1_map, grads = map_backward(d_m_s)
-        return d_f1_gate + d_f1_map, grads
+        return d_f1_direct + d_f1_map, grads
 
     return f2, backward

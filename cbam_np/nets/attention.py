@@ -194,9 +194,9 @@ class Gated:
         out, gate_backward = ops.gate(m, f)
 
         def backward(d_out: Array) -> tuple[Array, Params]:
-            d_m, d_f_gate = gate_backward(d_out)
+            d_m, d_f_direct = gate_backward(d_out)
             d_f_map, grads = map_backward(d_m)
-            return d_f_gate + d_f_map, grads
+            return d_f_direct + d_f_map, grads
 
         return out, backward
 
@@ -250,10 +250,10 @@ class Parallel:
 
         def backward(d_f2: Array) -> tuple[Array, Params]:
             d_m_s, d_f1 = gate_s_backward(d_f2)
-            d_m_c, d_f_gates = gate_c_backward(d_f1)
+            d_m_c, d_f_directs = gate_c_backward(d_f1)
             d_f_spatial, spatial_grads = spatial_backward(d_m_s)
             d_f_channel, channel_grads = channel_backward(d_m_c)
-            return d_f_gates + d_f_spatial + d_f_channel, channel_grads | spatial_grads
+            return d_f_directs + d_f_spatial + d_f_channel, channel_grads | spatial_grads
 
         return f2, backward
 

@@ -57,8 +57,8 @@ def squeeze_excitation(
     out, gate_backward = gate(s[:, :, None, None], f)
 
     def backward(d_out: Array) -> tuple[Any, ...]:
-        d_s, d_f_gate = gate_backward(d_out)
+        d_s, d_f_direct = gate_backward(d_out)
         d_avg_c, *d_weights = mlp_backward(sigmoid_backward(d_s[:, :, 0, 0]))
-        return d_f_gate + avg_backward(d_avg_c), *d_weights
+        return d_f_direct + avg_backward(d_avg_c), *d_weights
 
     return out, backward

@@ -28,7 +28,7 @@ CLASSICS = (
     "conv2d 3×3, bias: padding cut off wrong by one",
     "conv2d 3×3, bias: d_bias averaged over the batch",
     "gate by M_c: path into the map dropped",
-    "channel_attention, biases: path through the map dropped",
+    "channel_attention, biases: map path dropped",
     "batch_norm: path through the variance dropped",
     "softmax_cross_entropy: wrong sign",
 )

@@ -739,7 +739,7 @@
     const onF1 = shows("f1"), most1 = largest(d_f1());
     maps.f1.forEach(({ svg, marks }, c) => {
       svg.classList.toggle("under-marks", onF1 && most1 > 0);
-      const late = step >= 13; // before, only the straight path has arrived
+      const late = step >= 13; // before, only the direct path has arrived
       drawMarks(marks, H, W, (i, j) => (onF1 ? ["straight", ...(late ? ["avg_s", "max_s"] : [])].map((path) => [path, g.d_f1[path][c][i][j]]) : []), most1, 3);
     });
     for (const [name, path, d] of [["m_s", "sum", step === 9 ? g.d_m_s : g.d_z_s], ["avg_s", "avg_s", g.d_avg_s], ["max_s", "max_s", g.d_max_s]]) {
