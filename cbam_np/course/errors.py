@@ -204,13 +204,18 @@ def _explained(
     if "'tuple' object cannot be interpreted as an integer" in message:
         example = " argmax takes one axis: reshape two into one first." if "arg" in segment else ""
         return facts, (f"Here one whole number is expected, not a tuple.{example}",)
-    if "'float' object cannot be interpreted" in message or "integral type" in message or "only integers" in message:
+    if (
+        "'float' object cannot be interpreted" in message
+        or "integral type" in message
+        or "only integers" in message
+        or "of integer" in message
+    ):
         return facts, ("A whole number is expected here. / gives a float, also for 4 / 2; // gives whole numbers.",)
     if "'tuple' object does not support item assignment" in message:
         return facts, ("A tuple can't be changed. list(...) makes a list of it, with the same arrays.",)
     if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
         return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
-    if isinstance(error, TypeError) and "math." in segment:
+    if isinstance(error, TypeError) and "math." in segment and ("only" in message or "real number" in message):
         return facts, ("A function of `math` takes one number. Which library has the same function for arrays?",)
     if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
         return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)
@@ -218,7 +223,9 @@ def _explained(
         return facts, ("How many axes has the array at this point? Counted from 0, the last one is ndim - 1.",)
     if isinstance(error, IndexError) and "too many indices" in message:
         return facts, ("How many axes has this array, and how many do you index?",)
-    if isinstance(error, IndexError):
+    if isinstance(error, IndexError) and "boolean" in message:
+        return facts, ("A mask picks from an array of its own shape. Which shapes have the two?",)
+    if isinstance(error, IndexError) and "out of" in message:
         return facts, ("Indices run from 0 to length - 1. Which axis does this index belong to?",)
     if isinstance(error, UnboundLocalError):
         return facts, (

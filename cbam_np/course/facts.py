@@ -236,6 +236,7 @@ HINTS = (  # how a fact begins or what is in it, what the code must have for the
         "Which line gives the array this shape? Compare with the one in the stub, axis by axis.",
     ),
     ("are exchanged", "", "Which line gives the array this shape, and in which order do its axes stand there?"),
+    ("with ties", "", "Some entries are equally large there. Which of them does each step of your code take?"),
     ("right where", "", "Where this axis has the length 1 the mistake doesn't show. What does your code do along it?"),
     (
         "broadcast from",

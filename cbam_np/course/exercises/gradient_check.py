@@ -267,17 +267,21 @@ def look_at_largest_error(function: Function) -> Finding | None:
         return Finding("the error isn't the largest difference", (("expected", f"{ERROR:g}: so far off are the gradients"), ("got", f"{errors[0]:.3g}; with inputs 1000 times as large {errors[1]:.3g}")), (
             "By what do you divide the difference? The stub asks for the difference itself.",), "a relative error")
     alike = "Is each entry of a gradient compared with its own slope, and what becomes of the differences?"
+    halves = (_product_with(_nothing, _up_and_down), _product_with(_up_and_down, _nothing))
+    blind = all(abs(float(function(half, x.copy(), y.copy()))) < 0.99 * ERROR for half in halves)  # to both inputs
     for what, wrong, hint, named in (
         ("a backward that ignores d_out", _ignores_upstream, "Which d_out makes Σ d_out ⊙ out the same as Σ out? What should d_out be, so that nobody can do without it?", "d_out doesn't count"),
-        ("a gradient that is wrong for the second of two inputs", _product_with(_nothing, _up_and_down), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the first input is checked"),
-        ("a gradient that is wrong for the first of two inputs", _product_with(_up_and_down, _nothing), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the last input is checked"),
+        ("a gradient that is wrong for the second of two inputs", halves[0], "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the first input is checked"),
+        ("a gradient that is wrong for the first of two inputs", halves[1], "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the last input is checked"),
         ("a gradient that is wrong at two entries only", _product_with(_at_two_entries, _nothing), alike, "two wrong entries don't show"),
         ("a gradient that is too small at nearly all entries", _product_with(_down, _down), "gradient - slope is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
         ("a gradient that is too large at nearly all entries", _product_with(_up, _up), "slope - gradient is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
     ):
         error = float(function(wrong, x.copy(), y.copy()))
-        if "sign" in named and not np.isclose(error, ERROR / 2, rtol=1e-3):
+        if "sign" in named and not np.isclose(error, ERROR / 2, rtol=1e-3) or "input" in named and blind:
             hint, named = alike, f"{what} passes"
+        if np.isclose(error, [r * ERROR for n in (x.size, 2 * x.size) for r in (2 / n, (2 / n) ** 0.5)], rtol=1e-3).any():
+            hint, named = "Does a wrong entry show among many right ones, in a mean?", "the mean hides a wrong entry"
         if not abs(error) >= (0.1 if wrong is _ignores_upstream else 0.99) * ERROR:
             return Finding(
                 f"{what} passes", (("expected", f"{ERROR:g}: so far off it is"), ("got", f"{error:.3g}")), (hint,), named
