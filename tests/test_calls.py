@@ -1,5 +1,6 @@
 """What the checker says of calls, sizes and gradient checks: both sides of each, what fits and what does not."""
 
+import linecache
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -11,7 +12,7 @@ from cbam_np.course import facts, solved
 from cbam_np.course.calls import misfits, misuse
 from cbam_np.course.exercise import Case
 from cbam_np.course.exercises import EXERCISES
-from cbam_np.course.judge import judge
+from cbam_np.course.judge import judge, written
 
 CASE = EXERCISES["spatial_attention"].cases[0]  # N = 3, C = 8, H = 10, W = 13, k = 5
 x, maps, kernel = np.zeros((3, 8, 10, 13)), np.zeros((3, 2, 10, 13)), np.zeros((1, 2, 5, 5))
@@ -125,7 +126,80 @@ def judged_by(differences: Callable[[Any, Any], Any]) -> str:
         (lambda g, s: np.abs(g - s).mean(), "the mean hides a wrong entry"),
         (lambda g, s: np.sqrt(np.mean((g - s) ** 2)), "the mean hides a wrong entry"),
         (lambda g, s: np.abs(g - s).sum(), "the error is too large"),
+        (lambda g, s: np.median(np.abs(g - s)), "two wrong entries don't show"),
+        (lambda g, s: abs(np.abs(g).max() - np.abs(s).max()), "two wrong entries don't show"),
+        (lambda g, s: abs((g - s).mean()), "a gradient that is wrong for the second of two inputs passes"),
     ],
 )
 def test_only_the_largest_difference_is_the_largest_difference(differences: Any, named: str) -> None:
     assert judged_by(differences) == named
+
+
+def question(code: str, fact: str, during: str = "backward") -> str:
+    """What is asked about a fact if this is the learner's code."""
+    names: dict[str, Any] = {"np": np}
+    file = f"<{abs(hash(code))}>"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+    exec(compile(code, file, "exec"), names)
+    return facts.question(fact, "d_x", written(names["f"], during))
+
+
+@pytest.mark.parametrize(
+    ("fact", "said", "code", "other"),
+    [  # a fact; what is asked only of code that gives a reason to; such code; the same without the reason
+        ("right at index 2, the last, only", "write over", "for i in x: g = i", "g = x"),
+        ("right at index 0, the first, only", "When does the loop return", "for i in x: return i", "for i in x: x + i"),
+        ("wherever your d_x is wrong, it is 0", "written to", "g[0] = d", "g = d"),
+        ("your d_x is zero everywhere", "flatten", "g[0] = d", "g = d"),
+        ("right, but in other places", "A reshape", "return d.reshape(3)", "return d.T"),
+        ("your d_x is the expected one summed over", "not summed over", "return np.sum(d)", "return d[0]"),
+        ("your d_x is the expected one averaged over", "no average", "return d.mean()", "return d[0]"),
+    ],
+)
+def test_a_question_about_a_cause_needs_code_that_has_it(fact: str, said: str, code: str, other: str) -> None:
+    inner = (
+        'def f(x):\n    """for sum mean reshape"""\n    {}\n    def backward(d):\n        {}\n    return x, backward\n'
+    )
+    assert said in question(inner.format("x", code), fact)
+    assert said not in question(inner.format("x", other), fact)
+    assert said not in question(inner.format(code.replace("return ", "d = "), other), fact)  # it's in forward
+    assert question(inner.format("x", other), fact) == question("f = max", fact)  # no source: the modest one
+
+
+def test_e_to_the_x_within_where_is_told_from_one_beside_it() -> None:
+    names: dict[str, Any] = {}
+    code = "def f(x):\n    return np.where(x > 0, {}, 0), lambda d: {}\n"
+    found = {}
+    for at, parts in {"within": ("np.exp(x)", "d"), "beside": ("x", "np.exp(d)")}.items():
+        text = code.format(*parts)
+        linecache.cache[f"<{at}>"] = (len(text), None, text.splitlines(keepends=True), f"<{at}>")
+        exec(compile(text, f"<{at}>", "exec"), names)
+        found[at] = [
+            word in written(names["f"], d) for d in ("forward", "backward") for word in ("exp", "exp in where")
+        ]
+    assert found == {"within": [True, True, False, False], "beside": [False, False, True, False]}
+
+
+def test_a_second_call_of_backward_with_more_gradients_is_said_to_be_the_second() -> None:
+    def relu(x: Any) -> Any:
+        kept: list[Any] = []
+
+        def backward(d_out: Any) -> Any:
+            kept.append(d_out * (x > 0))
+            return kept[0] if len(kept) == 1 else tuple(kept)
+
+        return np.maximum(x, 0), backward
+
+    finding = judge(EXERCISES["relu"], relu).finding
+    assert finding.named == "the second call differs from the first"
+    assert ("got", "number of gradients: 1, then 2") in finding.lines
+
+
+def test_an_order_read_as_another_is_a_fact() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    case = Case((), {"N": 2, "C": 3, "W": 4})
+    read = x.transpose(1, 0, 2).reshape(2, 3, 4)
+    order = "the numbers in your y are right, but in the order of an array (C, N, W), read as (N, C, W)"
+    assert list(facts.relations("y", read, x, case)) == [order]
+    shuffled = np.random.default_rng(1).permutation(x.ravel()).reshape(x.shape)
+    assert list(facts.relations("y", shuffled, x, case)) == ["the numbers in your y are right, but in other places"]

@@ -475,7 +475,7 @@ SAID = {
         "def largest_error(op, *inputs, seed=0):\n    out, backward = op(*inputs)\n    d = np.ones(out.shape)\n"
         "    g = backward(d)\n    g = g if isinstance(g, tuple) else (g,)\n"
         "    return max(abs(g[i] - slopes(op, inputs, i, d)).max() for i in range(len(g)))",
-        ["a backward that ignores d_out passes", "What should d_out be"],
+        ["all entries of your d_out are the same: 1", "Every entry needs a random number of its own"],
     ),
     "the mean of the errors": (
         "largest_error",

@@ -183,9 +183,8 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
         yield f"wherever your {name} is wrong, it is 0"
         return
     if same(np.sort(got, axis=None), np.sort(expected, axis=None)) and expected.size > 2:
-        orders = [tuple(shape[axis] for axis in axes) for axes in permutations_of(expected.ndim)]
-        turned = [expected.transpose(axes).reshape(shape) for axes in permutations_of(expected.ndim)]
-        order = next((case.shape(order) for order, x in zip(orders, turned, strict=True) if same(got, x)), "")
+        orders = (axes for axes in permutations_of(expected.ndim) if same(got, expected.transpose(axes).reshape(shape)))
+        order = next((case.shape(tuple(shape[axis] for axis in axes)) for axes in orders), "")
         where = f"in the order of an array {order}, read as {case.shape(shape)}" if order else "in other places"
         yield f"the numbers in your {name} are right, but {where}"
         return
@@ -196,7 +195,7 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
             trivial = not np.moveaxis(expected, axis, 0)[right].any()
             if 0 < len(right) <= 2 and len(right) < shape[axis] and not trivial:
                 which = " and ".join(map(str, right))
-                end = {(0,): ", the first,", (shape[axis] - 1,): ", the last,"}.get(tuple(right), "")
+                end = ", the first," if right == [0] else ", the last," if right == [shape[axis] - 1] else ""
                 yield f"along the axis {case.symbol(shape[axis])} your {name} is right at index {which}{end} only"
                 return
             wrong = [i for i in range(shape[axis]) if i not in right]
@@ -208,7 +207,7 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 
 HINTS = (  # how a fact begins or what is in it, what the code must have for the question, or "", and the question
     ("is wrong only", "", "What is special about these entries? Work out one of them by hand."),
-    ("wherever your", "[] =", "Is each of these entries written to, and when?"),
+    ("wherever your", "[] =", "Is each of these entries written to, and kept?"),
     ("wherever your", "", "What should stand there, and why is it 0 in yours? Work out one of them by hand."),
     ("read as", "reshape", "A reshape moves no entry; a transpose does. Which one is needed here?"),
     (

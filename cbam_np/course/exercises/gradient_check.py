@@ -278,7 +278,8 @@ def look_at_largest_error(function: Function) -> Finding | None:
         ("a gradient that is too large at nearly all entries", _product_with(_up, _up), "slope - gradient is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
     ):
         error = float(function(wrong, x.copy(), y.copy()))
-        if "sign" in named and not np.isclose(error, ERROR / 2, rtol=1e-3) or "input" in named and blind:
+        unlike = "sign" in named and not np.isclose(error, ERROR / 2, rtol=1e-3)
+        if unlike or ("input" in named and blind):
             hint, named = alike, f"{what} passes"
         if np.isclose(error, [r * ERROR for n in (x.size, 2 * x.size) for r in (2 / n, (2 / n) ** 0.5)], rtol=1e-3).any():
             hint, named = "Does a wrong entry show among many right ones, in a mean?", "the mean hides a wrong entry"
