@@ -203,3 +203,58 @@ def test_an_order_read_as_another_is_a_fact() -> None:
     assert list(facts.relations("y", read, x, case)) == [order]
     shuffled = np.random.default_rng(1).permutation(x.ravel()).reshape(x.shape)
     assert list(facts.relations("y", shuffled, x, case)) == ["the numbers in your y are right, but in other places"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "named", "hint"),
+    [
+        (lambda shape: list(np.ndindex(shape)), "right", ""),
+        (lambda shape: list(np.ndindex(shape))[:1], "some entries are never moved", "what ends it before"),
+        (lambda shape: [list(np.ndindex(shape))[-1]] * int(np.prod(shape)), "some entries are never moved", "Which i"),
+        (
+            lambda shape: [i[:-1] for i in np.ndindex(shape)],
+            "several entries are moved at once",
+            "several move at once",
+        ),
+    ],
+)
+def test_what_is_said_of_the_entries_that_slopes_moves(entries: Any, named: str, hint: str) -> None:
+    def slopes(op: Any, inputs: Any, which: int, d_out: Any) -> Any:
+        x = inputs[which]
+        result = np.zeros(x.shape)
+        for i in entries(x.shape):
+            ends = []
+            for h in (1e-5, -1e-5):
+                moved = [np.array(a) for a in inputs]
+                moved[which][i] += h
+                ends.append(np.sum(d_out * op(*moved)[0]))
+            result[i] = (ends[0] - ends[1]) / 2e-5
+        return result
+
+    verdict = judge(EXERCISES["slopes"], slopes)
+    assert verdict.finding.named or verdict.state == named
+    assert hint in " ".join(verdict.finding.hints[:1])
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("np.zeros(4 / 2)", "/ gives a float"),
+        ("np.pad(x, (5 - 1) / 2)", "/ gives a float"),
+        ("x[0.0]", "/ gives a float"),
+        ("x.argmax(axis=(0, 1))", "not a tuple"),
+        ("(x,).__setitem__", "Print its type"),
+        ("x[np.ones(3, dtype=bool)]", "A mask picks"),
+        ("x[9]", "Indices run"),
+        ("np.array([x, x[0]])", "differ in their shapes"),
+        ("np.concatenate([x, x[0]])", "differ in their shapes"),
+        ("x.sum(axis=3)", "How many axes"),
+    ],
+)
+def test_what_is_said_of_an_error_belongs_to_it(code: str, said: str) -> None:
+    file = f"<{code}>"
+    text = f"def relu(x):\n    return {code}, None\n"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    names: dict[str, Any] = {"np": np}
+    exec(compile(text, file, "exec"), names)
+    assert said in " ".join(judge(EXERCISES["relu"], names["relu"]).finding.hints)

@@ -182,7 +182,9 @@ def _explained(
         return _matmul(facts, match[1], match[2], case, arrays)
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
-            "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
+            "Which of the two shapes did you mean? What makes the other one?"
+            if ":" not in segment
+            else "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
             "index array for every axis, each place gets one value.",
         )
     if match := RESHAPE.search(message):

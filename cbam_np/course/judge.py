@@ -249,8 +249,8 @@ class _Judge:
                 "forward",
                 want,
                 f"a tuple of two; the second is {_kind(backward)}, not a function",
-                "Return backward itself, without calling it: without brackets behind its name.",
-                "backward was called",
+                "The second is to be the function backward itself: its name, without brackets behind it.",
+                "the second isn't a function",
             )
         if result is None:
             raise _wrong(
@@ -321,8 +321,8 @@ class _Judge:
                     "backward gives something else when it is called a second time",
                     (("got", count),) if len(again) != len(kept) else (),
                     (
-                        "What does the first call leave changed that the second one finds: an array of the forward pass, "
-                        "or something else that outlives the call?",
+                        "What does the first call leave changed that the second one finds: an array of the forward "
+                        "pass, or something else that outlives the call?",
                     ),
                     "the second call differs from the first",
                 )
@@ -365,7 +365,7 @@ class _Judge:
                 "backward",
                 f"{want} alone",
                 "a tuple of one",
-                "Is there a comma at the end of the line?",
+                "A comma makes a tuple, as in (x,). What is to come back is the array alone.",
                 "tuple of one",
             )
         count = len(gradients) if isinstance(gradients, tuple) else 1

@@ -235,13 +235,13 @@ def look_at_largest_error(function: Function) -> Finding | None:
         if stopped:
             what = "with one input" if right is tangent else "in which out and both inputs differ in shape"
             hint = (
-                "With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?"
+                "With one input backward returns the array itself, not a tuple. What does your code do with it?"
                 if right is tangent else
-                "out is (3, 2) here, the inputs are (3, 4) and (4, 2), and so are their gradients. Which arrays are put together, or into one?"
+                "out is (3, 2) here, the inputs are (3, 4) and (4, 2), and so are their gradients. Which line needs two of them to be alike?"
             )
             return Finding(
                 f"stops with an error for an operation {what}", (("stopped", f"{type(stopped).__name__}: {str(stopped).partition('. ')[0]}"),), (hint,),
-                "a single gradient isn't put into a tuple" if right is tangent else "arrays of different shapes are put together",
+                "a single gradient isn't put into a tuple" if right is tangent else "stops where the shapes differ",
             )
         if isinstance(error, (bool, np.bool_)) or not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
