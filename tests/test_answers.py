@@ -15,10 +15,11 @@ was changed, and somebody else judged each pair, so these are the figures for an
     readers 1 to 3    367     79.3 %   15.3 %    4.4 % (16)   1.1 % (4)          none
     reader 4          106     71.7 %   20.8 %    6.6 % (7)    0.9 % (1)          none
 
-After the first, what was misleading or accepted wrongly was repaired, and most of what was neutral got a name. After the
-second, hints that guessed a cause from a fact were made to ask for evidence in the learner's code, or to ask what is
-right for every cause. The file counts 446 named and 27 neutral of these 473 now, judged by those who made the changes, on
-the very answers that they were made for: for what the checker does with new answers the table is what to believe.
+After the first, what was misleading or accepted wrongly was repaired, and most of what was neutral got a name. After
+the second, hints that guessed a cause from a fact were made to ask for evidence in the learner's code, or to ask what
+is right for every cause. The file counts 446 named and 27 neutral of these 473 now, judged by those who made the
+changes, on the very answers that they were made for: for what the checker does with new answers the table is what to
+believe.
 """
 
 import json

@@ -182,10 +182,10 @@ def _explained(
         return _matmul(facts, match[1], match[2], case, arrays)
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
-            "Which of the two shapes did you mean? What makes the other one?"
-            if ":" not in segment
-            else "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
-            "index array for every axis, each place gets one value.",
+            "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
+            "index array for every axis, each place gets one value."
+            if ":" in segment
+            else "Which of the two shapes did you mean? What makes the other one?",
         )
     if match := RESHAPE.search(message):
         wanted = _shape(match[2])
@@ -217,7 +217,7 @@ def _explained(
         return facts, ("A tuple can't be changed. list(...) makes a list of it, with the same arrays.",)
     if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
         return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
-    if isinstance(error, TypeError) and "math." in segment and ("only" in message or "real number" in message):
+    if "math." in segment and ("only" in message or "real number" in message):
         return facts, ("A function of `math` takes one number. Which library has the same function for arrays?",)
     if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
         return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)

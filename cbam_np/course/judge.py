@@ -583,9 +583,10 @@ class _Judge:
         return ""
 
     def about_overflow(self, words: set[str]) -> tuple[str, ...]:
-        """Questions for code with e^x."""
+        """Questions for code with e^x, if NumPy warned of an overflow."""
         key = "np.where" if "exp in where" in words else "exp"
-        return tuple(self.exercise.hints.get(key, ())) if "exp" in words else ()
+        overflow = any("overflow" in str(warning.message) for warning in self.warned)
+        return tuple(self.exercise.hints.get(key, ())) if overflow and "exp" in words else ()
 
     def ignores_upstream(self, run: Run, index: int) -> bool:
         try:
