@@ -33,7 +33,7 @@ coverage: $(VENV)/for-testing ## All tests, and which lines of the package they 
 test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m jax
 
-test-audit: $(VENV)/for-testing ## Plant every two deviations in a CBAM, and audit it: some minutes
+test-audit: $(VENV)/for-testing ## Plant every two deviations in a CBAM, and some fours, and audit it: some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m pairs
 
 notebooks: $(VENV)/for-learning ## Execute the notebooks and write their outputs
@@ -69,6 +69,7 @@ docs-figures: $(VENV)/for-testing ## Measure the figures that the site shows
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py proof
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py suite
 	$(BIN)/python docs/measure.py training
+	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py inside
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py scaling
 	OMP_NUM_THREADS=1 $(BIN)/python docs/measure.py weights
 

@@ -25,22 +25,42 @@ Backward: TypeAlias = Callable[[Array], Any]  # upstream gradient -> gradients o
 
 
 def library_name(x: Array) -> str:
-    """The usual name of the library of `x`: "numpy", "cupy", "torch", ..."""
+    """The usual name of the library of `x`: "numpy", "cupy", "torch", ...
+
+    Parameters
+    ----------
+    x : array of any library
+    """
     return compat.array_namespace(x).__name__.removeprefix("array_api_compat.").split(".")[0]
 
 
 def dtype_name(x: Array) -> str:
-    """The name of the dtype of `x`, the same in all libraries: "float32", where PyTorch prints "torch.float32"."""
+    """The name of the dtype of `x`, the same in all libraries: "float32", where PyTorch prints "torch.float32".
+
+    Parameters
+    ----------
+    x : array of any library
+    """
     return str(x.dtype).rsplit(".", maxsplit=1)[-1]
 
 
 def describe(x: Array) -> str:
-    """Library, dtype and device of `x` in words: "numpy float32 on cpu"."""
+    """Library, dtype and device of `x` in words: "numpy float32 on cpu".
+
+    Parameters
+    ----------
+    x : array of any library
+    """
     return f"{library_name(x)} {dtype_name(x)} on {compat.device(x)}"
 
 
 def real(x: Array) -> Array:
-    """The real part; `x` itself if it is real. Compare real parts only: complex numbers have no order."""
+    """The real part; `x` itself if it is real. Compare real parts only: complex numbers have no order.
+
+    Parameters
+    ----------
+    x : floats or complex numbers, any shape
+    """
     xp = compat.array_namespace(x)
     return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x
 
@@ -49,13 +69,25 @@ def accumulator(x: Array) -> Any:
     """The dtype in which to add up entries of `x`: its own, but float32 for the 16-bit floats.
 
     NumPy's float16 sum of 4096 ones along the first axis stalls at 2048.
+
+    Parameters
+    ----------
+    x : floats of any shape
     """
     xp = compat.array_namespace(x)
     return xp.float32 if xp.finfo(x.dtype).bits == 16 else x.dtype
 
 
 def total(x: Array, axis: int | tuple[int, ...], keepdims: bool = False) -> Array:
-    """Σ of `x` along `axis`, added up in `accumulator(x)`, returned in the dtype of `x`."""
+    """Σ of `x` along `axis`, added up in `accumulator(x)`, returned in the dtype of `x`.
+
+    Parameters
+    ----------
+    x : floats of any shape
+    axis : int or tuple of ints
+    keepdims : bool
+        Whether the axes are kept with length 1.
+    """
     xp = compat.array_namespace(x)
     return xp.astype(xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims), x.dtype, copy=False)
 
@@ -64,6 +96,11 @@ def total_of_products(a: Array, b: Array, axis: tuple[int, ...]) -> Array:
     """Σ of a·b along `axis`, which is kept with length 1; added up as in `total`.
 
     NumPy's einsum adds up the products without storing them first: a pass over memory and an array less.
+
+    Parameters
+    ----------
+    a, b : floats of any shape, the same for both
+    axis : tuple of ints
     """
     if compat.is_numpy_array(a) and accumulator(a) == a.dtype:
         letters = list(range(a.ndim))
@@ -73,7 +110,15 @@ def total_of_products(a: Array, b: Array, axis: tuple[int, ...]) -> Array:
 
 
 def mean(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
-    """Σ of `x` along `axis`, divided by the number of entries; added up as in `total`."""
+    """Σ of `x` along `axis`, divided by the number of entries; added up as in `total`.
+
+    Parameters
+    ----------
+    x : floats of any shape
+    axis : tuple of ints
+    keepdims : bool
+        Whether the axes are kept with length 1.
+    """
     xp = compat.array_namespace(x)
     count = prod(x.shape[i] for i in axis)
     return xp.astype(xp.sum(x, axis=axis, dtype=accumulator(x), keepdims=keepdims) / count, x.dtype, copy=False)
@@ -84,6 +129,13 @@ def put_along_axis(values: Array, index: Array, size: int, axis: int) -> Array:
 
     The adjoint of `take_along_axis`. NumPy and CuPy write into new zeros. The array-API standard has no such function,
     and some libraries have arrays that can't be written to. There a comparison gives the same result, more slowly.
+
+    Parameters
+    ----------
+    values : floats of any shape
+    index : integers, same shape
+    size : int
+    axis : int
     """
     xp = compat.array_namespace(values)
     if compat.is_numpy_array(values) or compat.is_cupy_array(values):
@@ -136,10 +188,14 @@ def _tried(cupy: ModuleType) -> ModuleType:
 
 
 def array_library(library: str | ModuleType) -> Any:
-    """The array-API namespace for "numpy", "cupy", "torch", ..., or for a module such as `cupy`.
+    """The array-API namespace of a library.
 
     Raises RuntimeError if you ask for CuPy and it can't be used (see `usable_cupy`), ValueError if no array library of
     that name is installed.
+
+    Parameters
+    ----------
+    library : "numpy", "cupy", "torch", ..., or a module such as `cupy`
     """
     name = getattr(library, "__name__", str(library)).removeprefix("array_api_compat.")
     if name == "cupy":
@@ -155,7 +211,13 @@ def array_library(library: str | ModuleType) -> Any:
 
 
 def asarray(x: Array, library: str | ModuleType) -> Array:
-    """`x` as an array of `library`, with the same shape and dtype: `x` itself if it is one already, or else a copy."""
+    """`x` as an array of `library`, with the same shape and dtype: `x` itself if it is one already, or else a copy.
+
+    Parameters
+    ----------
+    x : array of any library, shape and dtype
+    library : "numpy", "cupy", "torch", ..., or a module such as `cupy`
+    """
     xp = array_library(library)
     if compat.is_array_api_obj(x) and compat.array_namespace(x) is xp:
         return x
@@ -163,7 +225,12 @@ def asarray(x: Array, library: str | ModuleType) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` as a NumPy array, with the same shape and dtype. From a GPU this copies, and waits for the device."""
+    """`x` as a NumPy array, with the same shape and dtype. From a GPU this copies, and waits for the device.
+
+    Parameters
+    ----------
+    x : array of any library, shape and dtype
+    """
     if compat.is_cupy_array(x):
         return x.get()
     if compat.is_torch_array(x):

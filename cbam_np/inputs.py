@@ -39,7 +39,13 @@ OPTIONAL = ("channel.b1", "channel.b2", "spatial.bias")
 def checked(
     check: Callable[P, None],
 ) -> Callable[[Callable[P, tuple[Array, Backward]]], Callable[P, tuple[Array, Backward]]]:
-    """A decorator for operations: `check` gets the arguments first, and d_out is compared with the output later."""
+    """A decorator for operations: `check` gets the arguments first, and d_out is compared with the output later.
+
+    Parameters
+    ----------
+    check : function of the operation's arguments
+        Raises an error if one of them doesn't fit.
+    """
 
     def decorate(op: Callable[P, tuple[Array, Backward]]) -> Callable[P, tuple[Array, Backward]]:
         @wraps(op)
@@ -87,10 +93,13 @@ def _entered() -> Iterator[None]:
 def namespace(**arrays: Array) -> Any:
     """The array library that all `arrays` belong to, as an array-API namespace.
 
-    Pass the arguments by name, so that an error can name them, and optional ones through `given`.
-
     Raises TypeError if an argument is not a plain array of floating point (complex floating point is allowed, because
     the complex step needs it), or if two arguments differ in library, device or dtype.
+
+    Parameters
+    ----------
+    **arrays : floats of any shape
+        By name, so that an error can name them; optional ones through `given`.
     """
     first_name, first = next(iter(arrays.items()))
     xp = check_array(first_name, first)
@@ -104,12 +113,24 @@ def namespace(**arrays: Array) -> Any:
 
 
 def given(**optional: Array | None) -> dict[str, Array]:
-    """The optional arguments that are there, that is, are not None."""
+    """The optional arguments that are there, that is, are not None.
+
+    Parameters
+    ----------
+    **optional : floats of any shape, or None
+    """
     return {name: x for name, x in optional.items() if x is not None}
 
 
 def check_array(name: str, x: Array) -> Any:
-    """The library of `x`. Raises TypeError unless `x` is a plain array of floating point, of any library."""
+    """The library of `x`. Raises TypeError unless `x` is a plain array of floating point, of any library.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls it, here and below.
+    x : anything
+    """
     try:
         xp = compat.array_namespace(x)
     except TypeError:
@@ -130,7 +151,13 @@ def check_array(name: str, x: Array) -> Any:
 
 
 def check_nchw(name: str, f: Array) -> None:
-    """Raise ValueError unless `f` has the four axes (N, C, H, W), with C, H and W at least 1."""
+    """Raise ValueError unless `f` has the four axes (N, C, H, W), with C, H and W at least 1.
+
+    Parameters
+    ----------
+    name : str
+    f : array
+    """
     if f.ndim == 3:
         raise ValueError(
             f"{name}: expected (N, C, H, W), got {tuple(f.shape)}; add the batch axis with {name}[None, ...]"
@@ -143,7 +170,16 @@ def check_nchw(name: str, f: Array) -> None:
 
 
 def check_channels(name: str, f: Array, channels: int, because: str) -> None:
-    """Raise ValueError unless `f` (N, C, H, W) has that many channels; `because` says what needs them."""
+    """Raise ValueError unless `f` has that many channels.
+
+    Parameters
+    ----------
+    name : str
+    f : floats (N, C, H, W)
+    channels : int
+    because : str
+        What needs them.
+    """
     if f.shape[1] != channels:
         last = f"; are the channels last? np.moveaxis({name}, -1, 1) turns (N, H, W, C) into (N, C, H, W)"
         raise ValueError(
@@ -153,25 +189,49 @@ def check_channels(name: str, f: Array, channels: int, because: str) -> None:
 
 
 def check_shape(name: str, x: Array, expected: tuple[int, ...]) -> None:
-    """Raise ValueError unless `x` has the shape `expected`."""
+    """Raise ValueError unless `x` has the shape `expected`.
+
+    Parameters
+    ----------
+    name : str
+    x : array
+    expected : tuple of ints
+    """
     if tuple(x.shape) != tuple(expected):
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(x.shape)}")
 
 
 def check_integer(name: str, value: Any, least: int) -> None:
-    """Raise ValueError unless `value` is an integer, Python's or NumPy's but not a bool, and at least `least`."""
+    """Raise ValueError unless `value` is an integer, Python's or NumPy's but not a bool, and at least `least`.
+
+    Parameters
+    ----------
+    name : str
+    value : anything
+    least : int
+    """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
 
 
 def check_ties(ties: Any) -> None:
-    """Raise ValueError unless `ties` is "first" or "split"."""
+    """Raise ValueError unless `ties` is "first" or "split".
+
+    Parameters
+    ----------
+    ties : anything
+    """
     if not isinstance(ties, str) or ties not in ("first", "split"):
         raise ValueError(f'ties: expected "first" or "split", got {ties!r}')
 
 
 def check_maps(maps: Any) -> None:
-    """Raise TypeError unless `maps` is None or a dict to store maps in."""
+    """Raise TypeError unless `maps` is None or a dict to store maps in.
+
+    Parameters
+    ----------
+    maps : anything
+    """
     if not (maps is None or isinstance(maps, dict)):
         raise TypeError(f"maps: expected a dict to store the maps in, or None, got {type(maps).__name__}")
 
@@ -181,6 +241,11 @@ def check_params(params: Any, needed: tuple[str, ...]) -> Params:
 
     Raises TypeError if `params` isn't a dict, ValueError if a key that isn't optional is missing or if no part of the
     block has a parameter of that name.
+
+    Parameters
+    ----------
+    params : anything
+    needed : tuple of str
     """
     if not isinstance(params, dict):
         raise TypeError(f"params: expected a dict of arrays, got {type(params).__name__}")
@@ -198,7 +263,12 @@ def check_params(params: Any, needed: tuple[str, ...]) -> Params:
 def check_gradient(d_out: Array, out: Array, shape: tuple[int, ...] | None = None) -> None:
     """Raise TypeError or ValueError unless `d_out` can be the gradient with respect to `out`.
 
-    shape: the shape of the output, if `out` only shows its library, dtype and device.
+    Parameters
+    ----------
+    d_out : anything
+    out : array
+    shape : tuple of ints, optional
+        The shape of the output, if `out` only shows its library, dtype and device.
     """
     xp = check_array("d_out", d_out)
     if not _alike(xp, d_out, compat.array_namespace(out), out):

@@ -12,7 +12,13 @@ __all__ = ["assert_gradients"]
 def assert_gradients(op: AnyOp, *inputs: Any, **options: Any) -> Report:
     """Raise AssertionError, with the table and the diagnosis, unless `cbam_np.gradcheck` finds the gradients right.
 
-    op, inputs, options: as for `gradcheck`. Returns its report.
+    Parameters
+    ----------
+    op, *inputs, **options : as for `cbam_np.gradcheck`
+
+    Returns
+    -------
+    report : Report
     """
     __tracebackhide__ = True  # pytest then points at the line that calls
     report = gradcheck(op, *inputs, **options)

@@ -33,15 +33,21 @@ extensions = [
     "myst_nb",
     "access",
     "annotated",
+    "chapters",
+    "dark_figures",
     "docstrings",
     "finding",
     "formula_numbers",
     "generated",
+    "in_the_wild",
     "katex",
     "machines",
     "notfound.extension",
+    "numpydoc",
     "sphinxext.opengraph",
+    "solved",
     "source_pages",
+    "sphinxarg.ext",
 ]
 from source_pages import linkcode_resolve  # noqa: E402, F401  a setting that is a function
 
@@ -61,6 +67,7 @@ smartquotes = False
 nitpicky = True
 suppress_warnings = ["config.cache"]
 autodoc_typehints = "none"  # the docstrings give shapes and dtypes, which no annotation can
+numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["torch"]
 python_display_short_literal_types = True
@@ -86,7 +93,7 @@ html_theme = "furo"
 html_title = "cbam_np"
 html_math_renderer = "katex"
 html_static_path = ["_static", "_vendor/katex"]
-html_css_files = ["katex.min.css", "site.css"]
+html_css_files = ["katex.min.css", "site.css", "reference.css"]
 html_js_files = [("scroll.js", {"defer": "defer"})]
 html_favicon = "_static/favicon.svg"
 html_extra_path = ["_extra"]

@@ -101,6 +101,16 @@ def training(rounds: int) -> dict[str, Any]:
     return {"rounds": rounds, "images": IMAGES, "timings": [asdict(t) for t in timings]}
 
 
+def inside(rounds: int) -> dict[str, Any]:
+    """The block inside a PyTorch network, with each gradient, on one core."""
+    from cbam_np.commands.bench_inside import TOLERANCE, measured
+
+    found = measured(rounds)
+    if not all(error <= TOLERANCE for error in found["errors"].values()):
+        sys.exit("the gradients are not those of autograd, so there is nothing to show")
+    return found
+
+
 def scaling(rounds: int, runs: int) -> dict[str, Any]:
     """A step of training by one process and by two, and its picture."""
     from scaling import draw, measured
@@ -124,13 +134,13 @@ def weights() -> dict[str, Any]:
     for name in ("light", "dark"):
         output = ROOT / "docs" / "images" / f"inspect_{name}.png"
         text = printed(*inspect, "--output", str(output), *(["--dark"] if name == "dark" else []))
-    audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1)
+    audit = printed("audit", "docs/examples/mine.py:MyCBAM", allowed=1, columns=80)
     return {"inspect": text.rpartition("The picture:")[0], "audit": audit, "layouts": [asdict(row) for row in LAYOUTS]}
 
 
-def printed(*arguments: str, allowed: int = 0) -> str:
-    """What a command of this package prints, 100 columns wide."""
-    environment = os.environ | {"COLUMNS": "100", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def printed(*arguments: str, allowed: int = 0, columns: int = 100) -> str:
+    """What a command of this package prints, so many columns wide."""
+    environment = os.environ | {"COLUMNS": str(columns), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "cbam_np", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != allowed:
@@ -141,7 +151,7 @@ def printed(*arguments: str, allowed: int = 0) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("proof", "suite", "speed", "training", "scaling", "weights"))
+    parser.add_argument("what", choices=("proof", "suite", "speed", "training", "inside", "scaling", "weights"))
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds per size and run (default %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="runs over all sizes (default %(default)s)")
     options = parser.parse_args()
@@ -154,6 +164,8 @@ def main() -> None:
         found |= suite()
     elif options.what == "training":
         found |= training(options.rounds)
+    elif options.what == "inside":
+        found |= inside(options.rounds)
     elif options.what == "weights":
         found |= weights()
     elif options.what == "scaling":

@@ -6,7 +6,8 @@ FOLDER of repositories: a clone of each, bare or not, as owner+name. FOLDER of p
 left. Only the one file of each module is read, at the commit or in the version that is named, and of it only classes,
 functions and imports of PyTorch, NumPy and the standard library: nothing else at its top is run. What a class takes
 from other files of its project is replaced by the few stand-ins below. Each module runs in a process of its own, which
-has no environment, little memory and little time. Nothing of these files is kept but the results.
+has no environment, little memory and little time, and no network where the system allows to take it away (`unshare` on
+Linux); the results say whether it did. Nothing of these files is kept but the results.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,16 @@ def conv7x7_block(in_channels, out_channels, activation=None):  # of pytorchcv
 """
 
 
+# Prints "no network" if not even a datagram can be sent.
+REACHES_OUT = """
+import socket
+try:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))
+except OSError:
+    print("no network")
+"""
+
+
 # --- one module -----------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +159,17 @@ def audit_one(file: Path, make: str) -> dict[str, Any]:
     }
 
 
+@cache
+def without_network() -> list[str]:
+    """What to put before a command so that it has no network, no loopback either; nothing if the system refuses."""
+    command = ["unshare", "--map-root-user", "--net"]
+    try:
+        worked = subprocess.run([*command, sys.executable, "-I", "-c", REACHES_OUT], capture_output=True, check=False)
+    except FileNotFoundError:
+        return []
+    return command if worked.stdout.strip() == b"no network" else []
+
+
 def in_its_own_process(source: str, make: str) -> dict[str, Any]:
     """The audit of one module, in another process."""
 
@@ -158,7 +181,7 @@ def in_its_own_process(source: str, make: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "module.py"
         file.write_text(reduced(source, make), encoding="utf-8")
-        command = [sys.executable, "-I", str(Path(__file__).resolve()), "--one", str(file), make]
+        command = [*without_network(), sys.executable, "-I", str(Path(__file__).resolve()), "--one", str(file), make]
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=False, timeout=3 * SECONDS,
             env={"OMP_NUM_THREADS": "1", "HOME": folder}, preexec_fn=limits,
@@ -233,7 +256,7 @@ def main() -> None:
             result["unsure"],
         )
     path = FOLDER / "wild.json"
-    found = {"machine": machine(), "channels": CHANNELS, "modules": rows}
+    found = {"machine": machine(), "channels": CHANNELS, "network": not without_network(), "modules": rows}
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"written: {path.relative_to(ROOT)}")
 

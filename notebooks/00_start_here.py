@@ -186,7 +186,7 @@ pictures_a.scalar_graph()
 # %% [markdown]
 r"""
 Two arrows leave $x$, so two red ones come back, and $dx$ is their sum. *Where the forward pass forks, the backward
-pass adds.* If you remember one sentence of this course, take this one.
+pass adds.* If you remember one sentence from this course, make it this one.
 
 In code it is one function with another one inside. `backward` can see `x`, `w` and `g`, because Python lets an inner
 function use the variables around it.

@@ -5,7 +5,7 @@ r"""
 > **A gradient arrives at the end of the block. How does it get back to $F$ and to all three parameters, and by how many routes?**
 """
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Both stages as graphs: dark arrows forward, coloured arrows backward with the numbers 1 to 16."}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Both stages as graphs: plain arrows forward, coloured arrows backward with the numbers 1 to 16."}}
 import numpy as np
 import torch
 
@@ -19,7 +19,7 @@ pictures_b.whole_backward()
 
 # %% [markdown]
 r"""
-What to see: plain arrows are the forward pass (前向传播), coloured ones the way back. A number in parentheses is a formula, a
+What to see: plain arrows are the forward pass (前向传播), coloured ones the backward pass. A number in parentheses is a formula, a
 number in a circle is a line of the table below. Where several coloured arrows end in one box, their gradients (梯度) add up:
 three at $F'$ in the lower graph, three at $F$ in the upper one. ($h$ stands for both hidden vectors.)
 

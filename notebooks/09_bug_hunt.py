@@ -8,7 +8,7 @@ r"""
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels of falling losses, one line a seed; three of the panels come from wrong gradients."}}
 import numpy as np
 
-from cbam_np.course import hunt, pictures_b
+from cbam_np.course import hunt, measured, pictures_b
 
 pictures_b.which_is_right()
 
@@ -55,8 +55,7 @@ $$dF'' \;\to\; \text{(11)} \;\to\; dK \;\to\; \text{(9), (8)} \;\to\; \text{(7)}
 dW_1 \;\to\; \text{(4), (3)} \;\to\; dF$$
 
 A mistake spoils what comes **after** it. So read in the order kernel, `w2`, `w1`, `f`, and look between the last right
-gradient and the first wrong one. If a gradient is wrong and those after it are right, it was spoilt on a side road of
-its own.
+gradient and the first wrong one.
 
 **The rules.** Run the tools first. Then say, aloud or on paper, where you'd look and why. Only then read. For each block
 there are hints, from a nudge to the answer: `hunt.hint("A")`, `hunt.hint("A", 2)`,
@@ -93,21 +92,16 @@ b.repair(...)  # solved: {135: "return m_c * d_f1 + d_f_map, d_w1, d_w2, d_kerne
 r"""
 ## Block C
 
-*"Only one number is off. It can't matter much."*
+*"I have a gradient check. I add up all outputs and differentiate that. It's perfect."*
 """
 
 # %%
 c = hunt.block("C")
+c.check(ones=True)
 c.check()
 
-# %% [markdown]
-r"""
-A part of a block is an operation, too, and your `largest_error` takes any operation:
-`largest_error(c.part("conv2d"), x, kernel)` with `x` of shape (2, 2, 3, 5).
-"""
-
 # %%
-c.repair(...)  # solved: hunt.CASES["C"].answer
+c.repair(...)  # solved: {132: "d_f1 = m_s * d_f2 + d_f1_map"}
 
 # %% [markdown]
 r"""
@@ -127,28 +121,13 @@ d.repair(...)  # solved: {}
 r"""
 ## Block E
 
-*"I have a gradient check. I add up all outputs and differentiate that. It's perfect."*
+*"Both branches are there, all shapes fit, and every gradient is right to nine digits."*
 """
 
 # %%
 e = hunt.block("E")
-e.check(ones=True)
 e.check()
-
-# %%
-e.repair(...)  # solved: {132: "d_f1 = m_s * d_f2 + d_f1_map"}
-
-# %% [markdown]
-r"""
-## Block F
-
-*"Every gradient is right to nine digits. And I did it exactly as the tutorial says."*
-"""
-
-# %%
-f = hunt.block("F")
-f.check()
-f.compare()
+e.compare()
 
 # %% [markdown]
 r"""
@@ -161,7 +140,26 @@ passes, the backward pass is the right gradient of whatever the forward pass com
 pass, and the backward pass follows it faithfully. Read the forward lines only, beside formulas (1) to (11).
 
 </details>
+
+A part of a block is an operation, too. `e.part("channel_map")(x, w1, w2)` and `hunt.RIGHT.part("channel_map")(x, w1, w2)`
+should return the same gates, and `part("spatial_map")(x, kernel)` as well: so you can tell in which half to read.
+`hunt.example()` returns features and weights to try.
 """
+
+# %%
+e.repair(...)  # solved: hunt.CASES["E"].answer
+
+# %% [markdown]
+r"""
+## Block F
+
+*"I did it exactly as the tutorial says."*
+"""
+
+# %%
+f = hunt.block("F")
+f.check()
+f.compare()
 
 # %%
 f.repair(...)  # solved: hunt.CASES["F"].answer
@@ -204,8 +202,8 @@ When you have been through all eight, look at the whole table. (It names the mis
 
 <details><summary>Before you open it: is there a tool that sees all seven mistakes? Is there one that sees none?</summary>
 
-That all shapes fit sees none: every block passes. Output and gradients of another implementation, on random features
-**and** on features with ties, see all seven. No other tool does.
+A check of shapes sees none: every block passes. A comparison with another implementation, output and gradients, on
+random features **and** on features with ties, sees all seven. No other tool does.
 
 </details>
 """
@@ -216,9 +214,9 @@ pictures_b.who_sees_what(seen)
 
 by_tool = {tool: {name for name, row in seen.items() if row[tool]} for tool in seen["A"]}
 assert by_tool["shapes"] == set()
-assert by_tool["gradient check, $dF''$ = 1"] == {"A", "B", "C"}
-assert by_tool["gradient check"] == {"A", "B", "C", "E"}
-assert by_tool["output, PyTorch"] == {"F", "H"}
+assert by_tool["gradient check, $dF''$ = 1"] == {"A", "B"}
+assert by_tool["gradient check"] == {"A", "B", "C"}
+assert by_tool["output, PyTorch"] == {"E", "F", "H"}
 assert by_tool["gradients, PyTorch"] == {"A", "B", "C", "E", "F", "H"}
 assert by_tool["gradients, PyTorch, ties"] == set("ABCEFGH")
 
@@ -226,13 +224,43 @@ assert by_tool["gradients, PyTorch, ties"] == set("ABCEFGH")
 r"""
 What to see: a filled dot means that the tool says "wrong".
 
-- A **gradient check** with a random $dF''$ sees four of the seven: those whose backward pass doesn't fit their forward
-  pass. With ones it sees three.
+- A **gradient check** with a random $dF''$ sees three of the seven: those whose backward pass doesn't fit their forward
+  pass. With ones it sees two.
 - The **output** of another implementation sees the other kind: a forward pass that computes something else.
 - **Ties** show only if you plant them.
 
 So a gradient check and a comparison do different work. The check says *where*, and needs nothing but the block. The
 comparison says *that*, and it's the only one that knows the formula.
+
+## What is out there
+
+Do people make such mistakes? The page [CBAM in the wild](../docs/wild.md) compares modules from packages and from public
+repositories with the formulas. Here is what they differ from the paper in, and how many do. Some differ on purpose, and
+to differ is not to be wrong.
+"""
+
+# %%
+modules = measured.in_the_wild()
+counts = measured.deviations(modules)
+same = sum(module["ok"] and not module["found"] for module in modules)
+print(f"of {len(modules)} modules {same} are the formulas; and of the others")
+for name, count in counts.most_common():
+    print(f"{count:4} {name}")
+
+assert not [name for name in counts if "detached" in name or "backward" in name]  # no gradient is lost
+assert not [line for module in modules for line in module["unsure"] if "gradient" in line]  # and none is wrong
+assert counts.most_common(2)[1][0] == "concat order"  # block H
+assert counts["no max branch"] + counts["no max branch (the average twice)"] > 1  # block E is one of several
+assert counts["F instead of F′ into the spatial branch"] == 1  # block F
+assert not {"ReLU missing", "sigmoid missing (M_c)", "sigmoid missing (M_s)"} & counts.keys()
+
+# %% [markdown]
+r"""
+What to see: every line is a matter of the **forward** pass, or of what happens at ties. PyTorch derives the gradients of
+these modules, so none is lost, and each is the right gradient of what the module computes, as in E, F and H. A gradient
+check on random features would pass them all. Most differences are choices: a bias, batch norm after the convolution, [max; avg] (block H)
+as in the authors' release, a residual $F''+F$ around the block. They matter when weights go from one module to another.
+A few take the average alone, and one takes it twice (block E); one pools $F$ (block F), as the document says.
 
 ## What a mistake leaves behind
 
@@ -240,21 +268,21 @@ The error of a gradient has a shape of its own. Here is wrong minus right for on
 """
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Four signed maps of the error in dF: constants with single pixels, and patterns."}}
-error = {name: hunt_error for name in "ABEG" if (hunt_error := pictures_b.error_of_d_f(name)) is not None}
+error = {name: hunt_error for name in "ABCG" if (hunt_error := pictures_b.error_of_d_f(name)) is not None}
 pictures_b.errors_of_d_f(error)
 
 for name in "AB":  # a constant, and another number at one pixel
     _, counts = np.unique(error[name].round(12), return_counts=True)
     assert sorted(counts) == [1, error[name].size - 1]
-assert error["E"].round(12).all()
+assert error["C"].round(12).all()
 assert 0 < np.count_nonzero(error["G"].round(12)) < error["G"].size
 
 # %% [markdown]
 r"""
-What to see: A and B are off by a constant and by one pixel more. A constant over a channel comes through its average,
+What to see: A and B are off by a constant, plus something at one pixel. A constant over a channel comes through its average,
 one pixel through its maximum: both errors come through the poolings (3) and (4). That says which **path** the error took,
 and not where it was made: in A it was made before the poolings, in the ReLU's backward, and in B after them, where what
-had come through them was thrown away. E is off everywhere, G only where entries tie.
+had come through them was thrown away. C is off everywhere, G only where entries tie.
 
 <details><summary>Could an error of this shape, a constant and one pixel, also come from the convolution's gradient?</summary>
 
@@ -271,19 +299,19 @@ The networks at the top of this chapter come from a study of what wrong gradient
 <details><summary>The answer</summary>
 
 The second panel has the right gradient. In the first, the path through both maps was dropped (block B's mistake, in both
-stages). In the third, the spatial maximum sent nothing back. In the fourth, the kernel wasn't flipped on the way
-back. After training, none of the three scored measurably worse than the right one. This is why gradients are checked
-and not tried out.
+stages). In the third, the spatial maximum sent nothing back. In the fourth, the kernel wasn't flipped in the backward
+pass. After training, none of the three scored measurably worse than the right one. This is why you check gradients
+instead of just trying them out.
 
 </details>
 
 ## What you built
 
-Nothing new, and that's the point: you took blocks apart that you hadn't written, with a check that you had.
+Nothing new, and that's the point: you took apart blocks that you hadn't written, with a check that you had.
 
 - Up to the mistake the gradients are right, after it they are wrong: kernel, `w2`, `w1`, `f`.
 - A gradient check compares a program with itself. A wrong forward pass needs the formula, or another implementation.
-- What a test doesn't contain it doesn't test: random $dF''$, unequal sizes, ties.
+- A test covers only what you put into it: random $dF''$, unequal sizes, ties.
 - A suspicion isn't a finding. Block D was right.
 
 **Next:** [10. Training](10_training.ipynb), where your own block learns.

@@ -375,14 +375,9 @@ cross once.**
 
 ## A stand-in for CuPy
 
-Most machines that run this project's tests have no GPU. And NumPy is no judge: most of the table above is **right on NumPy**. So the
-tests have a **stand-in** (替身): NumPy's arithmetic behind CuPy's door. It refuses what CuPy refuses, and it notes whatever would make the
-host wait and whatever would be copied to the device.
-
-## A stand-in for CuPy
-
 Most machines that run this project's tests have no GPU. And NumPy is no judge: most of the table above is
-**right on NumPy**. So the tests have a **stand-in** (替身): NumPy's arithmetic behind CuPy's door. It sits in
+**right on NumPy**. So the tests have a **stand-in** (替身): NumPy's arithmetic behind CuPy's door. It refuses what
+CuPy refuses, and it notes whatever would make the host wait and whatever would be copied to the device. Its code is in
 [cbam_np/checking/cupy_standin](../cbam_np/checking/cupy_standin/__init__.py). Its list of names and parameters was dumped from the
 real CuPy, with what CuPy itself answered to a list of lines of code, as far as it gets without a GPU:
 """

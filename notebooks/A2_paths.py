@@ -39,6 +39,7 @@ are three again. The picture shows the length, or norm (范数), of each of the 
 |---|---|
 | **Time** | 20 minutes |
 | **You need** | chapters [7](07_the_whole_backward.ipynb) and [8](08_checking_a_gradient.ipynb) |
+| **You build** | nothing: you measure what each path carries |
 
 What to see: in a fresh block nearly everything takes the direct path twice. The maps have hardly any effect, since their
 weights are small. With weights six times as large, as after a training that has made the maps work, the other paths

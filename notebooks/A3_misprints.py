@@ -12,6 +12,7 @@ section, how to read it, and how we know.
 |---|---|
 | **Time** | 20 minutes, or whenever a line of the document puzzles you |
 | **You need** | chapter [1](01_the_block.ipynb) |
+| **You build** | nothing: you learn to read the document with a pencil |
 
 ## All formulas, side by side
 """

@@ -92,9 +92,9 @@ So $F'$ is never stored. Forward reads $F$ three times and writes $F''$ once.
 
 ## Backward: what has to wait, and what doesn't
 
-Write $a = dF^s_{avg}/C$ and $b = dF^s_{max}$, and $k^*(p)$ for the channel that wins pixel $p$. From (11), (8) and (9):
+Write $a = dF^s_{avg}/C$ and $b = dF^s_{max}$, and $c^*(p)$ for the channel that wins pixel $p$. From (11), (8) and (9):
 
-$$dF'[c,p] = M_s[p]\,dF''[c,p] + a[p] + b[p]\,[c = k^*(p)]$$
+$$dF'[c,p] = M_s[p]\,dF''[c,p] + a[p] + b[p]\,[c = c^*(p)]$$
 
 The two products of the gates ask for
 
@@ -103,7 +103,7 @@ $$dM_s[p] = \sum_c dF''[c,p]\,F'[c,p] \quad (11) \qquad\qquad dM_c[c] = \sum_p d
 $a$ and $b$ come back through the convolution, which needs all of $dM_s$. So it looks as if $dM_c$, which is made of $dF'$, has to wait for a pass
 of its own. Substitute $dF'$:
 
-$$dM_c[c] = \underbrace{\sum_p M_s[p]\,dF''[c,p]\,F[c,p]}_{\text{needs neither } a \text{ nor } b} + \sum_p a[p]\,F[c,p] + \sum_{p:\,k^*(p)=c} b[p]\,F[c,p]$$
+$$dM_c[c] = \underbrace{\sum_p M_s[p]\,dF''[c,p]\,F[c,p]}_{\text{needs neither } a \text{ nor } b} + \sum_p a[p]\,F[c,p] + \sum_{p:\,c^*(p)=c} b[p]\,F[c,p]$$
 
 The first sum reads exactly what $dM_s$ reads, and they share one pass. The third has one term for each pixel, not one for each entry. No compiler
 does this for you. It would have to know that the sum can be split, and that one of its parts doesn't have to wait.
@@ -242,7 +242,8 @@ r"""
 ## When does it not pay?
 
 - When the features are small: then a call costs more than its passes.
-- When you need a second derivative, another dtype or a GPU: these loops have one purpose. The readable form has them all.
+- When you need another dtype or a GPU: these loops have one purpose. The readable form takes both. For a second derivative you need PyTorch's
+  autograd: neither form of this package can be differentiated twice.
 - When nobody reads the loops. A mistake in a fused loop is harder to see, so it is checked in the same way as the readable form: against
   PyTorch, against differences, and with mistakes planted in it.
 

@@ -13,7 +13,11 @@ Cells with the tag `hide-input` are folded, in JupyterLab and on the site. Of ce
 hang on the last digit of every sum (a training of many steps), `check` compares the sources and not the outputs. Both my_cbam.py are made from
 `cbam_np/course/solved.py`.
 
-    python notebooks/build.py run              execute all, two at a time, and write the .ipynb files
+Each picture has a partner in `dark/`, drawn in the same run, which the site shows on dark pages. Its name is the hash of
+the picture it belongs to. `check` names a picture without a partner and a partner without a picture.
+
+    python notebooks/build.py run              execute all, two at a time, and write the .ipynb files and dark/
+    python notebooks/build.py run 03_the_shared_mlp      the same for one chapter
     python notebooks/build.py check            execute all and compare with the .ipynb files
     python notebooks/build.py check --quick    execute nothing, compare the texts with what the files were made from
 
@@ -33,9 +37,10 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
+from hashlib import sha256
 from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
@@ -51,13 +56,14 @@ from nbformat import NotebookNode
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cbam_np.course import desk, my_file
+from cbam_np.course import dark, desk, my_file
 
 HERE = Path(__file__).parent
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+DARK = "dark"  # the folder with pictures for dark pages
 AT_A_TIME = 2
 CELL_TIMEOUT = 600  # seconds
 PICTURE_TOLERANCE = 1.0  # root mean square over all pixels, on the scale 0 to 255; one changed digit is about 2
@@ -68,6 +74,7 @@ ANSWER = re.compile(r"^( *(?:answer\(.+, |\w+\.repair\())\.\.\.\)  # solved: (.+
 ASKED = re.compile(r"^ *(check|answer|\w+\.repair)\(", re.MULTILINE)
 FOLDED, VARYING = "hide-input", "varies"  # tags
 STUB = r'\1raise NotImplementedError("not written yet")  # your code here'
+MOVING = re.compile(r'src="data:image/gif;base64,(.+?)"')
 RELATIVE_LINK = re.compile(r"(?<=\]\()(?=[\w./-]+\.(?:ipynb|py|md)[#)])")
 
 # --- text -> notebook ---------------------------------------------------------------------------------------------
@@ -136,9 +143,10 @@ class NotebookError(Exception):
     """Execution stopped; the message says in which notebook, and where."""
 
 
-async def execute(version: Version, progress: Progress) -> NotebookNode:
+async def execute(version: Version, progress: Progress, dark_too: bool = False) -> NotebookNode:
     """The notebook of `version` with the outputs of a fresh kernel of this very interpreter.
 
+    With `dark_too` each picture is there for dark pages as well, until `take_dark_pictures`.
     Raises NotebookError if a cell raises, takes too long, or ends the kernel.
     """
     notebook = read_text(version.path, version.solved)
@@ -149,7 +157,7 @@ async def execute(version: Version, progress: Progress) -> NotebookNode:
         resources={"metadata": {"path": str(version.path.parent)}},
         timeout=CELL_TIMEOUT,
         shutdown_kernel="immediate",
-        extra_arguments=["--log-level=ERROR"],
+        extra_arguments=["--log-level=ERROR", *([f"--ext={dark.__name__}"] if dark_too else [])],
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,  # otherwise the number of pieces is a matter of timing
@@ -175,7 +183,7 @@ async def execute(version: Version, progress: Progress) -> NotebookNode:
     return notebook
 
 
-async def execute_all(chosen: list[Version]) -> list[NotebookNode | NotebookError]:
+async def execute_all(chosen: list[Version], dark_too: bool = False) -> list[NotebookNode | NotebookError]:
     """`execute` for each of them, a few at a time, under one progress bar; an error in one does not stop the others."""
     import matplotlib.font_manager  # noqa: F401  on a fresh machine its cache would be announced inside a notebook
 
@@ -184,7 +192,7 @@ async def execute_all(chosen: list[Version]) -> list[NotebookNode | NotebookErro
     async def execute_in_turn(version: Version) -> NotebookNode | NotebookError:
         async with turn:
             try:
-                return await execute(version, progress)
+                return await execute(version, progress, dark_too)
             except NotebookError as error:
                 return error
 
@@ -222,6 +230,64 @@ def without_text(png: bytes) -> bytes:
             kept.append(png[start:end])
         start = end
     return b"".join(kept)
+
+
+# --- pictures for dark pages --------------------------------------------------------------------------------------
+
+
+def partner(data: NotebookNode) -> str | None:
+    """The name of the file with the same picture for dark pages; None if these data of an output hold no picture."""
+    moving = MOVING.search(data.get("text/html", ""))
+    if "image/png" not in data and not moving:
+        return None
+    coded, kind = (moving[1], "gif") if moving else (data["image/png"], "png")
+    return f"{sha256(base64.b64decode(coded)).hexdigest()}.{kind}"
+
+
+def partners(cells: Iterable[NotebookNode]) -> set[str]:
+    """The names of all that these cells need."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return {name for output in outputs if (name := partner(output.get("data", {})))}
+
+
+def take_dark_pictures(notebook: NotebookNode) -> dict[str, bytes]:
+    """Remove them from the outputs of `notebook`, and return them by the names of their files."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [output.data for output in outputs if dark.MIME in output.get("data", {})]
+    taken = {partner(data): base64.b64decode(data.pop(dark.MIME)) for data in found}
+    return {name: with_fewer_colours(picture) for name, picture in taken.items() if name}
+
+
+def with_fewer_colours(image: bytes) -> bytes:
+    """A PNG with at most 256 colours, which takes a third of the space; a GIF has no more anyway."""
+    if image.startswith(b"GIF"):
+        return image
+    picture = Image.open(BytesIO(image)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture.save(file := BytesIO(), "PNG", optimize=True)
+    return file.getvalue()
+
+
+def without_partner(version: Version, stored: NotebookNode) -> Iterator[str]:
+    """Which pictures of the stored notebook have none, in words. Those that somebody else drew needn't have one."""
+    for number, cell in enumerate(stored.cells if as_run_left_it(stored) else (), 1):
+        if not all((version.path.parent / DARK / name).exists() for name in partners([cell])):
+            yield f"the picture of cell {number} has no partner for dark pages: python notebooks/build.py run {version.path.stem}"
+
+
+def without_picture(folder: Path) -> list[Path]:
+    """Partners for dark pages of pictures that are in no notebook any more; unknown once somebody else drew some."""
+    try:
+        stored = [desk.read(path) for path in folder.rglob("*.ipynb")]
+    except desk.UnreadableNotebookError:
+        return []
+    needed = {name for notebook in stored for name in partners(notebook.cells)}
+    there = sorted((folder / DARK).glob("*.*")) if all(map(as_run_left_it, stored)) else []
+    return [path for path in there if path.name not in needed]
+
+
+def as_run_left_it(stored: NotebookNode) -> bool:
+    """Whether nobody has executed and saved it since: Jupyter would say which Python it was."""
+    return bool(stored.metadata == METADATA)
 
 
 # --- comparing ----------------------------------------------------------------------------------------------------
@@ -336,6 +402,7 @@ def untidy(folder: Path) -> list[str]:
     return [
         *(f"{path.relative_to(folder)}: differs from what cbam_np/course/solved.py gives" for path in differing),
         *(f"{path.relative_to(folder)}: there is no text for this notebook" for path in retired(folder)),
+        *(f"{path.relative_to(folder)}: no notebook has this picture" for path in without_picture(folder)),
     ]
 
 
@@ -372,7 +439,7 @@ def run(chosen: list[Version], dry: bool, overwrite: bool) -> int:
         )
         return len(refused)
     failed = []
-    for version, got in zip(chosen, asyncio.run(execute_all(chosen)), strict=True):
+    for version, got in zip(chosen, asyncio.run(execute_all(chosen, dark_too=not dry)), strict=True):
         if isinstance(got, NotebookError):
             failed.append(version.name)
             print(got, file=sys.stderr)
@@ -380,7 +447,11 @@ def run(chosen: list[Version], dry: bool, overwrite: bool) -> int:
             if written_into(version):  # also if it was saved while the notebooks were executed
                 kept = desk.keep(version.stored, version.name, version.path.resolve().parents[1] / desk.DESK.name)
                 print(f"{version.name}: as it was before: {kept}")
+            for name, png in take_dark_pictures(got).items():
+                desk.write(version.path.parent / DARK / name, png)
             desk.write(version.stored, desk.to_json(got).encode())
+    for path in {path for version in chosen for path in without_picture(version.path.parent)} if not dry else ():
+        path.unlink()
     if failed:
         print(f"{len(failed)} of {len(chosen)} notebooks failed: {', '.join(failed)}")
     else:
@@ -418,10 +489,12 @@ def problems_of(version: Version, got: NotebookNode | NotebookError | None) -> I
     text = read_text(version.path, version.solved)
     if got is None:
         yield from diff(source_lines(as_made(stored, text)), source_lines(text), "text")
+        yield from without_partner(version, stored)
         return
     differences = diff(source_lines(stored), source_lines(text), "text")
     yield from differences
     yield from stored_problems(stored)
+    yield from without_partner(version, stored)
     if isinstance(got, NotebookError):
         yield from str(got).split("\n")
     elif not differences:

@@ -40,7 +40,7 @@ def largest_error(op, *inputs, seed=0):
     every input. The result is the largest difference of any entry of any gradient: without its sign, and not divided
     by anything.
 
-    op: a function with out, backward = op(*inputs). inputs: float64 arrays of any shapes -> a number: about 1e-9 if
+    op: a function with out, backward = op(*inputs). inputs: float64 arrays of any shapes -> a number: 1e-7 or less if
     the gradients are right. There is no NaN to look for. If op has one input, its backward returns one array and not
     a tuple.
     """

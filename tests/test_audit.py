@@ -1,5 +1,7 @@
 """The audit of other people's CBAM: every deviation that is planted is named, alone and in pairs, and no other."""
 
+import random
+import re
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cbam_np import pytorch
-from cbam_np.pytorch import auditing, variants
+from cbam_np.pytorch import auditing, halves, variants
 from cbam_np.reference import in_pytorch
 
 C = 12
@@ -179,8 +181,8 @@ def can_meet(first: str, second: str) -> bool:
 PAIRS = [pair for pair in combinations(PLANTED, 2) if can_meet(*pair)]
 
 
-def wrong_about(pair: tuple[str, str]) -> str:
-    """What the audit says of a pair, if it is not both of them and no more."""
+def wrong_about(pair: tuple[str, ...]) -> str:
+    """What the audit says of two or more, if it is not all of them and nothing else."""
     report = audited(*pair)
     expected = {PLANTED[mistake][1] for mistake in pair}
     # what is changed in place is often what autograd still needs
@@ -202,6 +204,55 @@ def test_three_are_named_too() -> None:
     report = audited("no max", "max first", "residual")
     assert set(report.deviations) == {PLANTED[m][1] for m in ("no max", "max first", "residual")}
     assert not report.ok
+
+
+# Four at once, each named; or, where the halves can't be told apart, the audit says that it is not sure.
+FOURS = [
+    ("no max", "max first", "residual", "SiLU"),
+    ("3×3", "sigmoid before the sum", "amax over channels", "mean over samples too"),
+    ("spatial first", "average only", "no sigmoid, channel", "bias, MLP"),
+    ("residual in the spatial half", "ratio ignored", "no sigmoid, channel", "no average"),  # a sample is all shut
+    ("mean over a row too", "mean over samples too", "M_s detached", "max first"),  # told apart by the second draw only
+]
+
+
+def fours(count: int) -> list[tuple[str, ...]]:
+    """Combinations of four that can be planted together, drawn by chance, always the same."""
+    chance = random.Random(0)
+    found: list[tuple[str, ...]] = []
+    while len(found) < count:
+        drawn = tuple(chance.sample(list(PLANTED), 4))
+        if all(can_meet(*pair) for pair in combinations(drawn, 2)):
+            found.append(drawn)
+    return found
+
+
+@pytest.mark.parametrize("four", FOURS, ids=" + ".join)
+def test_four_planted_deviations_are_all_named(four: tuple[str, ...]) -> None:
+    assert all(can_meet(*pair) for pair in combinations(four, 2))
+    assert wrong_about(four) == ""
+
+
+@pytest.mark.pairs
+def test_of_four_planted_deviations_all_are_named_or_the_audit_is_not_sure() -> None:
+    slow = [
+        ("no ReLU", "sigmoid twice, channel", "average twice", "residual in the spatial half"),
+        ("F into the spatial branch", "mean over a row too", "shifted", "M_c detached"),
+    ]
+    said = {four: wrong_about(four) for four in fours(60) + slow}
+    assert [four for four, wrong in said.items() if wrong and "not sure" not in wrong] == []
+    assert sum(not wrong for wrong in said.values()) >= 55
+
+
+def test_what_is_no_product_of_gates_is_not_looked_for_in_halves() -> None:
+    f = torch.randn((2, 3, 4, 5), dtype=torch.float64)
+    column, row = torch.randn((2, 3, 1, 1), dtype=f.dtype), torch.randn((2, 1, 4, 5), dtype=f.dtype)
+    factors = halves.column_and_row(column * row, 1e-9)
+    assert factors is not None
+    for got, expected in zip(factors, (column, row), strict=True):  # up to a factor for each sample
+        factor = (got / expected).flatten(1)
+        torch.testing.assert_close(factor, factor[:, :1].expand_as(factor), rtol=1e-12, atol=0)
+    assert halves.column_and_row(column + row, 1e-9) is None
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -297,7 +348,38 @@ def test_where_it_is_not_sure_it_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     report = pytorch.audit(Own(), C)
     assert not report.ok
     assert report.deviations == []
-    assert "It multiplies F by one gate a channel and one gate a pixel, as CBAM does" in report.unsure[0]
+    assert "No combination of up to 3 known deviations, nor of 3 in each half, explains its output" in report.unsure[0]
+    assert "It multiplies F by one gate per channel and one gate per pixel, as CBAM does" in report.unsure[0]
+    assert report.unsure[0].endswith("M_c is the first that can't be explained")
+
+
+class OwnInSpace(Own):
+    """The same, with the channel half of CBAM, but one path for the average twice: the second half is unheard of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.inner.mlp(x.mean((2, 3))) + self.inner.mlp(x.mean((2, 3)))
+        x1 = torch.sigmoid(z)[:, :, None, None] * x
+        return torch.sigmoid(1.3 * self.inner.conv(torch.cat([x1.mean(1, True), x1.amax(1, True)], 1))) * x1
+
+
+def test_it_says_which_gate_is_the_first_to_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "SECONDS", 0.0)
+    report = pytorch.audit(OwnInSpace(), C)
+    assert not report.ok
+    assert report.unsure[0].endswith("so M_s is the first that can't")
+
+
+def test_mistakes_and_known_variations_are_counted_apart() -> None:
+    report = pytorch.audit(Planted(C, 4, ("no ReLU", "max first")), C)
+    assert [deviation.name for deviation in report.mistakes] == ["ReLU missing"]
+    assert [deviation.name for deviation in report.variations] == ["concat order"]
+    verdict, *lines = str(report).splitlines()
+    assert verdict == "A CBAM with 1 mistake and 1 known variation."
+    assert lines[0] == "  mistakes:"
+    assert re.match(r"    ReLU missing: fixing it changes the output by \d", lines[1])
+    assert lines[2] == "  known variations (of released code):"
+    assert re.match(r"    concat order: undoing it changes the output by \d", lines[3])
+    assert str(pytorch.audit(Planted(C, 4, ("no ReLU",)), C)).startswith("A CBAM with 1 mistake.\n")
 
 
 @pytest.mark.parametrize(
@@ -365,6 +447,90 @@ def test_a_gradient_that_is_a_little_wrong_is_noticed(error: float) -> None:
     report = pytorch.audit(Module(C), C)
     assert not report.ok
     assert "its output is explained, and its gradients are not" in report.unsure[0]
+
+
+# --- in training, and in other sizes --------------------------------------------------------------------------------
+
+
+class InTraining(Planted):
+    """With a mistake that evaluation doesn't show."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__(C, 4, ("batch norm, spatial",))
+        self.mistake = mistake
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mistake == "batch norm frozen":
+            self.bn.eval()
+        out = super().forward(x)
+        if not self.training:
+            return out
+        if self.mistake == "dropout":
+            return F.dropout(out, 0.1)
+        if self.mistake == "detached":
+            return out + (out.detach() - out) / 2
+        return 1.001 * out if self.mistake == "larger" else out
+
+
+@pytest.mark.parametrize(
+    ("mistake", "deviations", "unsure"),
+    [
+        ("", [], ""),
+        ("dropout", ["random in training"], ""),
+        ("batch norm frozen", ["batch norm in evaluation, always"], ""),
+        ("larger", [], "what explains its output in evaluation does not in training: there it is off by 0.1%"),
+        ("detached", [], "in training its gradients are off by"),
+    ],
+)
+def test_training_is_looked_at_too(mistake: str, deviations: list[str], unsure: str) -> None:
+    module = InTraining(mistake).eval()
+    report = pytorch.audit(module, C)
+    assert report.deviations == ["batch norm after the convolution", *deviations]
+    assert unsure in " ".join(report.unsure)
+    assert bool(report.unsure) == bool(unsure)
+    assert report.ok == (mistake == "")
+    assert ("on 14×11 and 4×5 too, and in training" in report.checked) == (mistake == "")
+
+
+def test_batch_norm_in_the_mlp_goes_by_the_batch_of_each_pooled_vector() -> None:
+    report = pytorch.audit(Planted(C, 4, ("batch norm, MLP", "batch norm, spatial")), C)
+    assert report.unsure == ()
+    assert "in training" in report.checked
+
+
+class OfOneSize(Planted):
+    """Right on features of 9×8, and not on others."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(C)
+        self.what = what
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        H, W = x.shape[2:]
+        if self.what == "fails" and (H, W) != (9, 8):
+            raise ValueError("9×8, please")
+        if self.what == "cuts" and W < 8:
+            return out[..., 1:]
+        off = {"large": H > 10, "small": H < 7}.get(self.what, False)
+        return 1.01 * out if off else out
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "evidence"),
+    [
+        ("fails", "one size only", "it could not be run on (6, 12, 14, 11): ValueError: 9×8, please"),
+        ("cuts", "one size only", "on 4×5 it makes (6, 12, 4, 4) of (6, 12, 4, 5)"),
+        ("large", "other formulas for other sizes", "on 14×11 the formulas found are off by 1.0%"),
+        ("small", "other formulas for other sizes", "on 4×5 the formulas found are off by 1.0%"),
+    ],
+)
+def test_more_than_one_size_is_looked_at(what: str, name: str, evidence: str) -> None:
+    report = pytorch.audit(OfOneSize(what), C)
+    assert report.deviations == [name]
+    assert report.found[0].evidence == evidence
+    assert not report.ok
+    assert "in training" not in report.checked
 
 
 def test_the_switches_at_rest_are_the_formulas() -> None:

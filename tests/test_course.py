@@ -1,6 +1,7 @@
 """The course's exercises: the solution is right, every mistake gets its own name, and what is said about it is true."""
 
 import ast
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -400,9 +401,9 @@ SAID = {
     "the output alone": (
         "relu",
         "def relu(x):\n    return np.maximum(x, 0)",
-        ["forward right, backward: not written yet", "from now on return two things"],
+        ["forward right, backward not written yet", "from now on return two things"],
     ),
-    "no backward yet": ("relu", "def relu(x):\n    return np.maximum(x, 0), None", ["forward right, backward: not"]),
+    "no backward yet": ("relu", "def relu(x):\n    return np.maximum(x, 0), None", ["forward right, backward not"]),
     "gradients in another order": (
         "mlp",
         "def mlp(x, w1, w2):\n    from cbam_np.course import solved\n    out, backward = solved.mlp(x, w1, w2)\n"
@@ -575,6 +576,25 @@ def test_hints_come_in_stages_and_facts_with_all_of_them() -> None:
     assert [text.count(" hint ") for text in texts] == list(range(len(texts)))
     assert 'for more: check("relu", hint=1)' in texts[0]
     assert "for more:" not in texts[-1]
+    assert "no further hint" not in texts[-1]
+    assert words(verdict, len(texts)).endswith("no further hint")
+    assert "--hint 1" in progress.report(verdict, 0, 0, "cbam-np course {name} --hint {stage}")
+
+
+def test_how_many_hints_are_shown_unasked(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_function(mine, "relu", "def relu(x):\n    return np.maximum(x, 0), lambda d: d * (x >= 0)")
+    check("relu")
+    assert " hint 1 " in capsys.readouterr().out
+    monkeypatch.setenv(progress.HINTS, "0")
+    check("relu")
+    assert " hint 1 " not in capsys.readouterr().out
+    check("relu", hint=1)
+    assert " hint 1 " in capsys.readouterr().out
+    monkeypatch.setenv(progress.HINTS, "none")
+    with pytest.raises(ValueError, match="CBAM_NP_HINTS: expected a whole number from 0, got 'none'"):
+        check("relu")
 
 
 # --- the whole file -------------------------------------------------------------------------------------------------
@@ -665,7 +685,7 @@ def test_what_a_function_prints_is_not_shown_while_it_is_judged(mine: Path, caps
 def test_a_forward_without_its_backward_is_not_done(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_function(mine, "relu", "def relu(x):\n    return np.maximum(x, 0), None")
     check("relu")
-    assert capsys.readouterr().out == "relu: forward right, backward: not written yet · 0 of 16 functions are right\n"
+    assert capsys.readouterr().out == "relu: forward right, backward not written yet · 0 of 16 functions are right\n"
     assert progress.verdicts(mine)["relu"].state == FORWARD
 
 
@@ -684,6 +704,35 @@ def test_the_command_shows_all_or_one(mine: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["course", "--solutions"]) == 0
     assert "16 of 16 functions are right" in capsys.readouterr().out
     assert cli.main(["course", "relu", "--file", str(SOLUTION)]) == 0
+
+
+def test_the_table_names_the_half_that_is_missing_and_a_hint_says_how_to_get_the_next(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_function(mine, "relu", "def relu(x):\n    return np.maximum(x, 0), None")
+    assert cli.main(["course"]) == 1
+    assert "forward right, backward not written yet" in " ".join(capsys.readouterr().out.split())
+    mine.write_text(STUBS.read_text(encoding="utf-8"), encoding="utf-8")
+    with_function(mine, "relu", "def relu(x):\n    return np.maximum(x, 0), lambda d: d * (x >= 0)")
+    assert cli.main(["course", "relu"]) == 1
+    assert "for more: cbam-np course relu --hint 2" in capsys.readouterr().out
+
+
+def test_the_states_as_json(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_function(mine, "relu", "print('loaded')\n\n\ndef relu(x):\n    return np.maximum(x, 0), lambda d: d * (x > 0)")
+    mine.with_name("other.py").write_text("raise RuntimeError", encoding="utf-8")  # another submission beside it
+    assert cli.main(["course", "--json", "--file", str(mine)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["error"], found["right"], found["of"]) == (None, 1, len(EXERCISES))
+    assert [row["name"] for row in found["functions"]] == list(EXERCISES)
+    assert [row["name"] for row in found["functions"] if row["state"] == RIGHT] == ["relu"]
+    assert cli.main(["course", "relu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["functions"][0]["formula"] == EXERCISES["relu"].formula
+    mine.write_text("def", encoding="utf-8")
+    assert cli.main(["course", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert "not valid Python" in found["error"]
+    assert (found["right"], found["of"], found["functions"]) == (0, 16, [])
 
 
 def test_the_command_says_why_it_cannot_run(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:

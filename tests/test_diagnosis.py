@@ -77,7 +77,7 @@ def map_path_dropped(f: Any, params: Any) -> tuple[Any, Callable[[Any], Any]]:
     return f1, lambda d_f1: (maps["channel"] * d_f1, backward(d_f1)[1])
 
 
-def gate_path_dropped(f: Any, params: Any) -> tuple[Any, Callable[[Any], Any]]:
+def direct_path_dropped(f: Any, params: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Formula (7) without the direct path."""
     maps: dict[str, Any] = {}
     f1, backward = channel_attention(f, params, maps=maps)
@@ -160,7 +160,7 @@ def weights_transposed(x: Any, w: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def convolution_1d(x: Any, k: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Whose kernel should be flipped on the way back, and is not."""
+    """Whose kernel should be flipped in the backward pass, and is not."""
     taps = np.stack([np.convolve(x, unit, mode="same") for unit in np.eye(len(k))])
     return np.convolve(x, k, mode="same"), lambda d_out: (np.convolve(d_out, k, mode="same"), taps @ d_out)
 
@@ -259,11 +259,11 @@ PLANTED = {
     "maximum path": Planted(
         one_pooling_path("average"), (F, PARAMS), "f", "as if it came through a maximum over axes (2, 3)"
     ),
-    "path through the map": Planted(
+    "map path": Planted(
         map_path_dropped, (F, PARAMS), "f", "as if it came through an average and a maximum over axes (2, 3)"
     ),
-    "path through the gate": Planted(
-        gate_path_dropped,
+    "direct path": Planted(
+        direct_path_dropped,
         (F, PARAMS),
         "f",
         "as if it came through a gate: d_out times a map that is constant along axes (2, 3)",
@@ -292,7 +292,7 @@ PLANTED = {
         spoiled(ops.conv2d, lambda d, g, k, b: (g, k[:, :, ::-1, ::-1])),
         (F, KERNEL),
         "kernel",
-        "flipped along axes (2, 3): a kernel should be flipped, or should not",
+        "flipped along axes (2, 3): flip the kernel in backward, or don't",
     ),
     "shifted": Planted(
         spoiled(ops.conv2d, lambda d, g, k, b: (np.pad(g, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1], k)),
@@ -355,7 +355,7 @@ PLANTED = {
         weights_transposed,
         (X, W1),
         "x",
-        "w has to be transposed in backward, or must not be: right with its axes 0 and 1 swapped",
+        "w should or should not be transposed in backward: right with its axes 0 and 1 swapped",
     ),
     "flipped 1-D kernel": Planted(convolution_1d, (normal(9), normal(3)), "x", "right for k flipped along axis 0"),
     "kernel not flipped": Planted(kernel_not_flipped, (F, KERNEL), "x", "right for kernel flipped along axes (2, 3)"),
@@ -374,7 +374,7 @@ PLANTED = {
     "summed over all axes": Planted(
         spoiled(ops.gate, lambda d, m, f: (m.sum(), f)), (F[:, :1], F), "m", "got (); summed over axes (0, 1, 2, 3) too"
     ),
-    "input for output": Planted(tanh_of_x_for_y, (X,), "x", "the input stands where the output should"),
+    "input for output": Planted(tanh_of_x_for_y, (X,), "x", "the input is used where the output should be"),
     "weight decay": Planted(with_weight_decay, (X, W1), "w", "0.01 times the input is added: is that a weight decay?"),
     "half of a product": Planted(
         lambda x: (swish(x)[0], lambda d: d * swish(x)[1]),
@@ -435,7 +435,7 @@ def test_transposed_weights_are_recognised_behind_other_layers() -> None:
         (lambda x, w: (w @ x, lambda d: (w @ d, d @ x.T)), X.T.copy(), W1),
     ):
         (line,) = gradcheck(op, *inputs).notes()
-        assert line.startswith("x (differences, complex step): w has to be transposed in backward, or must not be")
+        assert line.startswith("x (differences, complex step): w should or should not be transposed in backward")
     mlp, (x, w1, w2) = ops.mlp, (X, W1, W2)
     (line,) = gradcheck(
         lambda x, w1, w2: (mlp(x, w1, w2)[0], lambda d: (mlp(x, w1, w2.T)[1](d)[0], *mlp(x, w1, w2)[1](d)[1:])),
@@ -443,7 +443,7 @@ def test_transposed_weights_are_recognised_behind_other_layers() -> None:
         w1,
         w2,
     ).notes()
-    assert line.startswith("x (differences, complex step): w2 has to be transposed")
+    assert line.startswith("x (differences, complex step): w2 should or should not be transposed")
 
 
 # right or silent

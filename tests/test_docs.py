@@ -15,19 +15,25 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from pkgutil import resolve_name
 from threading import Thread
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urljoin
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from numpydoc.docscrape import NumpyDocString
 
 import cbam_np
 import cbam_np.ops
+from cbam_np.course import measured
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md")) + sorted((ROOT / "docs" / "reference").glob("*.md"))
@@ -102,6 +108,89 @@ def test_every_public_name_is_in_the_reference_with_an_example(name: str) -> Non
     assert re.search(rf"\b{short}\b", examples(pages[0]))
 
 
+# --- tables of arguments ----------------------------------------------------------------------------------------------
+
+
+def documented() -> Iterator[str]:
+    """What the pages of the reference show: all that is public, the rest that they name, and the methods of classes."""
+    named = re.findall(r"^\.\. auto(?:function|class):: (\S+)$", "\n".join(map(text_of, PAGES)), flags=re.MULTILINE)
+    for name in dict.fromkeys([*public_names(), *named]):
+        yield name
+        found = resolve_name(name)
+        if inspect.isclass(found):
+            yield from (
+                f"{name}.{short}" for short, f in vars(found).items() if inspect.isfunction(f) and short[0] != "_"
+            )
+
+
+def signature_of(found: Any) -> list[str]:
+    """The names of the arguments, as a docstring writes them."""
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
+    parameters = [p for p in inspect.signature(found).parameters.values() if p.name != "self"]
+    return [stars.get(p.kind.name, "") + p.name for p in parameters]
+
+
+def table_of(docstring: str) -> list[tuple[str, str]]:
+    """The names of the arguments in the docstring's table, and their types; one row may be about several."""
+    rows = NumpyDocString(docstring)["Parameters"]
+    return [(name, row.type) for row in rows for name in row.name.split(", ")]
+
+
+def faults_in_table(found: Any) -> list[str]:
+    rows = table_of(inspect.getdoc(found) or "")
+    wrong = [] if [name for name, _ in rows] == signature_of(found) else [f"{signature_of(found)}, in the table {rows}"]
+    array_without_shape = r"(floats|float32|float64|integers|tensors?)\b(?!.*(\(|shape))"
+    return wrong + [
+        f"{name} without type or shape" for name, kind in rows if not kind or re.match(array_without_shape, kind)
+    ]
+
+
+@pytest.mark.parametrize("name", list(documented()))
+def test_the_table_of_arguments_has_every_argument_with_its_type(name: str) -> None:
+    assert not faults_in_table(resolve_name(name))
+
+
+def test_a_table_that_does_not_fit_is_noticed() -> None:
+    def op(x: Any, *, scale: float) -> None:
+        """What `tables` are put below."""
+
+    tables = ["x : floats (N, C)\nscale : float", "x : floats (N, C)", "x : floats\nscale : float", "x\nscale : float"]
+    tables += ["scale : float\nx : floats (N, C)", "x : floats (N, C)\nscale : float\nk : int"]
+    faults = []
+    for rows in tables:
+        op.__doc__ = f"One line.\n\nParameters\n----------\n{rows}\n"
+        faults.append(bool(faults_in_table(op)))
+    assert faults == [False, True, True, True, True, True]
+
+
+# --- formulas of docstrings -----------------------------------------------------------------------------------------
+
+TYPESET = {
+    "F^c_avg[n,c] = 1/(HW) Σ_{i,j} F[n,c,i,j]": r"F^c_{\text{avg}}[n,c] = \frac{1}{HW} \sum _{i,j} F[n,c,i,j]",
+    "d_w1 = d_zᵀ x        d_b1 = Σ_n d_z": r"d_{w_{1}} = d_{z}^{\top} x \qquad d_{b_{1}} = \sum _n d_{z}",
+    "d_x_padded[n, c] += d_out[n,c] / k²": r"d_{x_{\text{padded}}}[n, c] \mathrel{+}= d_{\text{out}}[n,c] / k^2",
+    "x̂ = (x - μ) / √(v + ε)": r"\hat{x} = (x - μ) / \sqrt{v + ε}",
+    "dF′ = d_out  if c = c*,  else 0": r"dF' = d_{\text{out}}\text{ if }c = c^*,\text{ else }0",
+    "loss = - t log σ(z)": r"\text{loss} = - t \log  σ(z)",
+    "a = max(x, 0)\nb    = pool's dF": r"\begin{aligned}a &= \max (x, 0)\\ b &= \text{pool's }dF\end{aligned}",
+}
+
+
+@pytest.mark.parametrize("text", TYPESET)
+def test_a_formula_of_a_docstring_is_typeset(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    typeset = importlib.import_module("typeset")
+    assert typeset.is_formula(text)
+    assert typeset.latex(text) == TYPESET[text]
+
+
+def test_code_and_tables_of_docstrings_are_not_taken_for_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    typeset = importlib.import_module("typeset")
+    assert not typeset.is_formula("logits = net(x)  # (N, channels, H, W)")
+    assert not typeset.is_formula("a = b\nparameters     2·C·(C/r) + 2·k²")
+
+
 # --- pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -116,17 +205,38 @@ def test_the_picture_on_the_home_page_is_small() -> None:
         assert (ROOT / "docs" / "images" / f"tour_{colours}.png").stat().st_size <= 150_000
 
 
+def test_the_page_on_installing_has_every_extra() -> None:
+    extras = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    cells = re.findall(
+        r"^\| (`.*?`) \|", text_of(ROOT / "docs" / "install.md").split("| extra |")[1], flags=re.MULTILINE
+    )
+    assert sorted(re.findall(r"`([\w-]+)`", " ".join(cells))) == sorted(extras)
+
+
 def test_the_commands_that_a_page_names_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
     for page in PAGES:
         assert set(re.findall(r"`make ([a-z-]+)`", text_of(page))) <= targets, page
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/course.md"])
-def test_every_chapter_is_listed_in_order(page: str) -> None:
-    chapter = re.compile(r"\]\((?:\.\./)?notebooks/([\dA]\d_\w+)\.ipynb\)")
-    there = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.py"))]
-    assert chapter.findall(text_of(ROOT / page)) == there
+CHAPTERS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.py"))]
+
+
+def test_every_chapter_is_listed_in_order() -> None:
+    assert re.findall(r"\]\(notebooks/([\dA]\d_\w+)\.ipynb\)", text_of(ROOT / "README.md")) == CHAPTERS
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_chapter_says_how_long_it_takes_and_what_you_build(name: str) -> None:
+    rows = says(name)
+    assert re.search(r"\b\d\d minutes", rows["Time"])
+    assert rows["You build"]
+
+
+def says(chapter: str) -> dict[str, str]:
+    """The table at the beginning of a chapter."""
+    text = text_of(ROOT / "notebooks" / f"{chapter}.py")
+    return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", text, re.MULTILINE))
 
 
 def test_old_pages_lead_to_chapters_that_exist() -> None:
@@ -159,8 +269,38 @@ def test_figures_say_when_and_where_they_were_measured(name: str) -> None:
     assert {"processor", "cores", "load", "python", "numpy", "torch"} < found["machine"].keys()
 
 
+def test_what_is_said_of_modules_in_the_wild_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    modules = json.loads(text_of(ROOT / "docs" / "_generated" / "wild.json"))["modules"]
+    names = [{x["name"] for x in module["found"]} for module in modules]
+    both = sum(bool(found & {"no max branch", "no max branch (the average twice)"}) for found in names)
+    told = measured.told_of_the_wild("no max branch or no max branch (the average twice)")
+    assert told == f"{both} of the {len(modules)} modules"
+    with pytest.raises(ValueError, match="names: expected what some module differs in, got no maximum"):
+        measured.told_of_the_wild("concat order or no maximum")
+    for page in ("document.md", "wild.md"):
+        text = text_of(ROOT / "docs" / page)
+        asked = re.findall(r"\{wild\}`([^`]+)`", text)
+        assert all(measured.told_of_the_wild(name) for name in asked)
+        assert asked
+        assert not re.search(r"\d+ (of the )?(\d+ )?modules", text)  # none is typed
+    elsewhere = {
+        "random in training",
+        "batch norm in evaluation, always",
+        "one size only",
+        "other formulas for other sizes",
+    }
+    assert not elsewhere & set().union(*names)  # wild.md says so
+    assert not [line for module in modules for line in module["unsure"] if "training" in line]
+    timm = next(found for found, m in zip(names, modules, strict=True) if m.get("package", "").startswith("timm"))
+    assert any(name.startswith("ties shared") for name in timm)
+    release = {"bias in the MLP", "concat order", "batch norm after the convolution"}
+    assert release == next(f for f, m in zip(names, modules, strict=True) if m.get("repository", "")[:8] == "Jongchan")
+
+
 def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     from cbam_np.checking.mutants import MUTANTS
+    from cbam_np.commands.check import limits
     from cbam_np.reference.operations import OPERATIONS
 
     shown = json.loads(text_of(ROOT / "docs" / "_generated" / "proof.json"))
@@ -168,6 +308,7 @@ def test_the_proof_shown_is_of_the_operations_and_mutants_there_are() -> None:
     assert [(m["file"], f"{m['check']}: {m['mistake']}") for m in shown["mutants"]] == [
         (m.file, m.name) for m in MUTANTS
     ]
+    assert shown["tolerances"] == limits()
 
 
 def test_the_changelog_says_where_modules_are_now() -> None:
@@ -202,7 +343,7 @@ def build_page(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.docs
 def test_a_page_without_fault_is_built(tmp_path: Path) -> None:
-    text = r"Formula (3) and $\frac{1}{2}$, [code](code:cbam_np.ops.gating.gate), [itself](index.md), f(12), (2018)."
+    text = r"Formula {formula}`3` and $\frac{1}{2}$, [code](code:cbam_np/ops/gating.py), [itself](index.md), (12)."
     done = build_page(text, tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -211,8 +352,8 @@ FAULTS = {
     "a broken link": ("[there](nowhere.md)", "nowhere"),
     "a broken link to an anchor": ("[there](#nowhere)", "nowhere"),
     "a link to a file that is not there": ("[code](../cbam_np/nowhere.py)", "nowhere"),
-    "a link to code that is not there": ("[code](code:cbam_np.attention.block.nowhere)", "nowhere"),
-    "an unknown formula number": ("As (12) says.", "formula-12"),
+    "a link to code that is not there": ("[code](code:cbam_np/nowhere.py)", "nowhere"),
+    "an unknown formula number": ("As {formula}`12` says.", "formula-12"),
     "an unknown number of a formula": (r"$$c = d \tag{12}$$", "there is no formula (12)"),
     "a number given twice": (r"$$c = d \tag{3}$$", "formula (3) is given here and in index"),
     "a LaTeX error in a formula": (r"$$\frac{1}$$", "KaTeX parse error"),
@@ -307,6 +448,39 @@ def test_the_site_has_what_programs_look_for(site: Path) -> None:
     assert {"docs/explore.html", "docs/gallery.html", "docs/faq.html"} < set(listed)
     assert all((site / path).is_file() for path in listed)
     assert (site / "404.html").is_file()
+
+
+@pytest.mark.docs
+def test_the_page_of_the_course_says_what_each_chapter_says_of_itself(site: Path) -> None:
+    cards = text_of(site / "docs" / "course.html").split('class="sd-card-body')[1:]
+    assert len(cards) == len(CHAPTERS)
+    for card, name in zip(cards, CHAPTERS, strict=True):
+        text = " ".join(html.unescape(re.sub(r"<[^>]+>", "", card)).split())
+        assert f"Time{says(name)['Time']} You build" in text
+        assert f'href="../notebooks/{name}.html"' in card
+        pair = re.findall(r'<img[^>]*?only-(light|dark)[^>]*?src="(.+?)"', card)
+        assert [colours for colours, _ in pair] == ["light", "dark"]
+        assert all(2_000 < (site / "docs" / src).stat().st_size <= 20_000 for _, src in pair)
+
+
+@pytest.mark.docs
+def test_the_notebooks_can_be_downloaded_one_by_one_and_all_at_once(site: Path) -> None:
+    page = text_of(site / "docs" / "course.html")
+    found = {unquote(path) for path in re.findall(r'href="(\.\./_downloads/[^"]+)"', page)}
+    empty, solved = (
+        {path.stem: path.read_bytes() for path in folder.glob("*.ipynb")}
+        for folder in (ROOT / "notebooks", ROOT / "notebooks" / "solutions")
+    )
+    files = [site / "docs" / path for path in found if path.endswith(".ipynb")]
+    assert sorted((f.stem, f.read_bytes()) for f in files) == sorted([*empty.items(), *solved.items()])
+    (archive,) = (site / "docs" / path for path in found if path.endswith(".zip"))
+    with ZipFile(archive) as whole:
+        inside = {name.removeprefix("cbam_np_course/"): whole.read(name) for name in whole.namelist()}
+    expected = {f"{name}.ipynb": content for name, content in empty.items()}
+    expected |= {f"solutions/{name}.ipynb": content for name, content in solved.items()}
+    for name in ("my_cbam.py", "solutions/my_cbam.py"):
+        expected[name] = (ROOT / "notebooks" / name).read_bytes()
+    assert inside == expected
 
 
 # --- in the browser -------------------------------------------------------------------------------------------------
@@ -412,7 +586,8 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(site: Path, open_page: Call
     assert not trouble, "\n".join(trouble)
 
 
-READ_BY_AXE = "notebooks/03_the_shared_mlp.html", "code/cbam_np/ops/gating.py.html", "search.html"
+READ_BY_AXE = ["notebooks/03_the_shared_mlp.html", "code/cbam_np/ops/gating.py.html", "search.html"]
+READ_BY_AXE += ["docs/reference/operations.html", "docs/reference/commands.html"]
 
 
 @pytest.mark.docs
@@ -446,6 +621,56 @@ def test_the_page_follows_the_colours_of_the_system(open_page: Callable[..., Any
     assert light > 700
     assert dark < 150
     assert not trouble
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("page", ["notebooks/00_start_here.html", "notebooks/solutions/10_training.html"])
+def test_of_two_pictures_a_chapter_shows_the_one_for_its_page(open_page: Callable[..., Any], page: str) -> None:
+    trouble: list[str] = []
+    corner = """images => Promise.all(images.filter(i => getComputedStyle(i).display != "none").map(async image => {
+        image.loading = "eager"; await image.decode();
+        const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+        pen.drawImage(image, 0, 0, 1, 1, 0, 0, 1, 1);
+        return pen.getImageData(0, 0, 1, 1).data[0]; }))"""
+    light, dark = (
+        open_page(page, trouble, colours=colours).locator(".cell_output img").evaluate_all(corner)
+        for colours in ("light", "dark")
+    )
+    assert len(light) == len(dark) >= 4
+    assert min(light) > 250
+    assert max(dark) < 30
+    assert not trouble
+
+
+EDGES = """selectors => selectors.map(s => document.querySelector(s).getBoundingClientRect())
+    .map(box => [box.left, box.right])"""
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1216, True), (1100, False), (820, False)])
+def test_the_table_of_contents_stands_beside_the_text(open_page: Callable[..., Any], width: int, beside: bool) -> None:
+    page = open_page("notebooks/02_pooling.html", [], width=width)
+    sidebar, text, contents = page.evaluate(EDGES, [".sidebar-drawer", "article", ".toc-drawer"])
+    assert (contents[1] <= width) == beside
+    assert max(sidebar[1], 0) <= text[0] < text[1] <= min(contents[0], width)
+    assert text[1] - text[0] >= 650
+    page.evaluate("window.scrollTo({ top: 3000, behavior: 'instant' })")
+    assert page.locator(".toc-sticky").bounding_box()["y"] == 0
+
+
+CUT = """[...document.querySelectorAll("article pre:not(.drawn)")]
+    .filter(box => box.offsetParent && box.scrollWidth > box.clientWidth + 1)
+    .map(box => box.textContent.slice(0, 60))"""
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("width", [1280, 820])
+def test_no_line_of_code_is_cut(site: Path, open_page: Callable[..., Any], width: int) -> None:
+    trouble: list[str] = []
+    for path in all_pages(site):
+        if path.startswith(("docs/", "notebooks/")) and "/solutions/" not in path:
+            trouble += [f"{path}: {code}" for code in open_page(path, trouble, width=width).evaluate(CUT)]
+    assert not trouble, "\n".join(trouble)
 
 
 @pytest.mark.docs
@@ -486,6 +711,7 @@ FIRST_FOUND = {
     "(10)": "annotated/formula_10",
     "(1)": "annotated/formula_01",
     "exercise 3.1": "notebooks/03_",
+    "build 12": "notebooks/05_",
     "install": "docs/install",
     "gradcheck": "reference/gradcheck",
 }
@@ -531,6 +757,24 @@ def test_on_paper_there_is_only_the_page(open_page: Callable[..., Any]) -> None:
     assert not page.locator(".sidebar-drawer").is_visible()
     assert page.locator("article").is_visible()
     page.emulate_media(media="screen")
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_the_whole_backward_pass_is_printed_on_one_page(
+    open_page: Callable[..., Any], paper: str, colours: str
+) -> None:
+    from pypdf import PdfReader
+
+    page = open_page("docs/backward.html", [], colours=colours)
+    page.emulate_media(media="print")
+    printed = PdfReader(BytesIO(page.pdf(format=paper)))
+    page.emulate_media(media="screen")
+    assert len(printed.pages) == 1
+    text = printed.pages[0].extract_text()
+    assert "The whole backward pass" in text
+    assert "all(np.allclose" in text  # one of its last lines
 
 
 @pytest.mark.docs

@@ -76,7 +76,7 @@ def in_numpy(arrays: Arrays, off: tuple[str, ...] = ()) -> Arrays:
     f, w1, w2, d_out = (
         arrays[name][None] if name in "f d_out" else arrays[name] for name in ("f", "w1", "w2", "d_out")
     )
-    keep = {path: float(path not in off) for path in ("straight", "avg_s", "max_s", "avg_c", "max_c")}
+    keep = {path: float(path not in off) for path in ("direct", "avg_s", "max_s", "avg_c", "max_c")}
 
     avg_c, avg_c_backward = ops.avg_pool_over_space(f)
     max_c, max_c_backward = ops.max_pool_over_space(f)
@@ -92,7 +92,7 @@ def in_numpy(arrays: Arrays, off: tuple[str, ...] = ()) -> Arrays:
 
     d_m_s, d_f1 = gate_s_backward(d_out)
     d_pooled, d_kernel, *_ = conv_backward(sigmoid_s_backward(d_m_s))
-    d_f1 = keep["straight"] * d_f1 + keep["avg_s"] * avg_s_backward(d_pooled[:, :1])
+    d_f1 = keep["direct"] * d_f1 + keep["avg_s"] * avg_s_backward(d_pooled[:, :1])
     d_f1 = d_f1 + keep["max_s"] * max_s_backward(d_pooled[:, 1:])
     d_m_c, d_f = gate_c_backward(d_f1)
     d_z_c = sigmoid_c_backward(d_m_c[:, :, 0, 0])
@@ -165,13 +165,13 @@ def test_a_kernel_as_the_package_has_it_gives_its_gradient_in_the_same_shape(bla
 
 
 OFF = [
-    ("straight",),
+    ("direct",),
     ("avg_s",),
     ("max_s",),
     ("avg_c",),
     ("max_c",),
     ("avg_s", "max_s"),
-    ("straight", "avg_c", "max_s"),
+    ("direct", "avg_c", "max_s"),
 ]
 
 
@@ -239,20 +239,20 @@ MUTANTS = {
         "m_s[i][j] * f[c][i][j]);\n\n    return",
     ),
     "the gate's gradient from f": ("d_f2[c][i][j] * f1[c][i][j]", "d_f2[c][i][j] * f[c][i][j]"),
-    "the gate is left out of the straight path": ("d_f2[c][i][j] * m_s[i][j];", "d_f2[c][i][j];"),
+    "the gate is left out of the direct path": ("d_f2[c][i][j] * m_s[i][j];", "d_f2[c][i][j];"),
     "sigmoid's slope is forgotten": ("d_m_s[i][j] * m_s[i][j] * (1 - m_s[i][j])", "d_m_s[i][j]"),
     "sigmoid's slope is forgotten, channels": ("d * m_c[c] * (1 - m_c[c])", "d * m_c[c]"),
     "the kernel's gradient from the wrong map": (
         "d_z_s[i][j] * max_s[row][column]",
         "d_z_s[i][j] * avg_s[row][column]",
     ),
-    "the kernel is flipped on the way back": ("d_z_s[i][j] * kernel[1][u][v]", "d_z_s[i][j] * kernel[1][v][u]"),
+    "the kernel is flipped in the backward pass": ("d_z_s[i][j] * kernel[1][u][v]", "d_z_s[i][j] * kernel[1][v][u]"),
     "no share of the average": ("d_avg_s[i][j] / C", "d_avg_s[i][j]"),
     "the maximum is shared by all": ("d_f1.max_s[winner_s[i][j]]", "d_f1.max_s[0]"),
     "a path to F′ is forgotten": (" + d_f1.max_s[c][i][j]) * f[c]", ") * f[c]"),
     "the channel stage starts before the sum": (
-        "(d_f1.straight[c][i][j] + d_f1.avg_s[c][i][j] + d_f1.max_s[c][i][j])",
-        "(d_f1.straight[c][i][j])",
+        "(d_f1.direct[c][i][j] + d_f1.avg_s[c][i][j] + d_f1.max_s[c][i][j])",
+        "(d_f1.direct[c][i][j])",
     ),
     "W2 sees one vector": ("on.max_c * d_z_c[c] * h_max[q]", "0"),
     "W1 from the wrong vector": ("d_z_max[q] * max_c[c]", "d_z_max[q] * avg_c[c]"),
@@ -262,8 +262,8 @@ MUTANTS = {
     "the largest pixel gets nothing": ("d_f.max_c[c][i][j] += on.max_c * d_max_c[c]", "d_f.max_c[c][i][j] += 0"),
     "the channel gate is left out": ("m_c[c] * part[c][i][j]", "part[c][i][j]"),
     "a path is missing in the sum": (
-        '["straight", "avg_s", "max_s", "avg_c", "max_c"]',
-        '["straight", "avg_s", "max_s", "avg_c"]',
+        '["direct", "avg_s", "max_s", "avg_c", "max_c"]',
+        '["direct", "avg_s", "max_s", "avg_c"]',
     ),
 }
 
@@ -466,7 +466,7 @@ def test_everything_can_be_done_with_the_keyboard(opened: Callable[..., Any]) ->
     for _ in range(80):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("(({ map, path, do: what }) => map ?? path ?? what)(document.activeElement.dataset)"))
-    assert {"kernel.0", "m_s", "avg_s", "straight", "max_c", "next", "slide"} <= reached
+    assert {"kernel.0", "m_s", "avg_s", "direct", "max_c", "next", "slide"} <= reached
 
 
 def test_a_finger_chooses_and_paints(opened: Callable[..., Any]) -> None:
@@ -485,7 +485,7 @@ def test_a_link_keeps_the_state(opened: Callable[..., Any]) -> None:
     page.locator('[data-map="w2"]').focus()
     page.keyboard.press("PageDown")
     click(page, "m_s", 2, 6)
-    page.locator('[data-path="straight"]').uncheck()
+    page.locator('[data-path="direct"]').uncheck()
     for _ in range(4):
         page.locator('[data-do="next"]').click()
     page.wait_for_function("location.hash.includes('step=3')")

@@ -1,5 +1,6 @@
 """The bug hunt: every block is what its case says, and every repair is judged by what it computes."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from cbam_np.checking.simple import simple_gradcheck
 from cbam_np.course import hunt
 from cbam_np.course.hunt import CASES, RIGHT, block, slopes
 
-CHAPTER = Path(__file__).parents[1] / "notebooks" / "09_bug_hunt.py"
+ROOT = Path(__file__).parents[1]
+CHAPTER = ROOT / "notebooks" / "09_bug_hunt.py"
 GUILTY = "ABCEFGH"
+STORIES = ("no max branch (the average twice)", "F instead of F′ into the spatial branch", "concat order")
 each_block = pytest.mark.parametrize("name", CASES)
 
 
@@ -47,8 +50,35 @@ def test_a_gradient_check_and_a_comparison_see_what_the_chapter_says() -> None:
         gradients = enumerate(block(name)(*inputs)[1](d_f2))
         return any(hunt.off_by(d, slopes(block(name), inputs, i, d_f2)) > 1e-6 for i, d in gradients)
 
-    assert {name for name in CASES if fails(name)} == set("ABCE")
-    assert {name for name in CASES if block(name).errors(hunt.pytorch)["f2"] > 1e-12} == set("FH")
+    assert {name for name in CASES if fails(name)} == set("ABC")
+    assert {name for name in CASES if block(name).errors(hunt.pytorch)["f2"] > 1e-12} == set("EFH")
+
+
+def test_what_is_said_of_the_wild_is_what_was_found_there() -> None:
+    modules = json.loads((ROOT / "docs" / "_generated" / "wild.json").read_text(encoding="utf-8"))["modules"]
+    having = {name: [m for m in modules if name in {x["name"] for x in m["found"]}] for name in hunt.IN_THE_WILD}
+    assert len(modules) == hunt.AUDITED
+    assert {name: len(found) for name, found in having.items()} == {k: n for k, (n, _) in hunt.IN_THE_WILD.items()}
+    for name, (_, example) in hunt.IN_THE_WILD.items():
+        repository = "Jongchan/attention-module" if "authors" in example else example
+        assert repository in [module.get("repository") for module in having[name]]
+    compared = [module for module in modules if module["agreement"] and module["agreement"][1] is not None]
+    assert len(compared) == hunt.COMPARED
+    assert not [x["name"] for module in modules for x in module["found"] if "detached" in x["name"]]
+
+
+def test_a_story_tells_how_often_it_was_seen() -> None:
+    assert "1 of the 46 modules on the page CBAM in the wild differs" in " ".join(CASES["E"].story.split())
+    assert all(hunt.in_the_wild(name) in CASES[letter].story for letter, name in zip("EFH", STORIES, strict=True))
+
+
+@pytest.mark.parametrize("part", ["channel_map", "spatial_map"])
+def test_the_half_to_read_is_found_by_comparing_parts(part: str) -> None:
+    (f, w1, w2, kernel), _ = hunt.example()
+    inputs = (f, w1, w2) if part == "channel_map" else (f, kernel)
+    right = RIGHT.part(part)(*inputs)[0]
+    off = {name for name in "EFH" if hunt.off_by(block(name).part(part)(*inputs)[0], right) > 1e-12}
+    assert off == {"channel_map": {"E"}, "spatial_map": {"H"}}[part]
 
 
 def test_slopes_leaves_its_inputs_alone() -> None:

@@ -1,12 +1,15 @@
 """`cbam-np inspect` and `cbam-np audit`: what they print, what they write, and their errors."""
 
+import importlib
 import json
+import subprocess
 import sys
 import tomllib
 from collections import OrderedDict
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -220,7 +223,12 @@ class Mine(SE):
 @pytest.mark.parametrize(
     ("target", "arguments", "status", "said"),
     [
-        ("mine.py:Mine", [], 0, "This is CBAM, in a form that is known. deviation evidence"),
+        (
+            "mine.py:Mine",
+            [],
+            0,
+            "known variations: of released code bias in the MLP it has b1",
+        ),
         (
             "mine:Mine",
             ["--call", "c=channels, r=2", "--reduction", "2"],
@@ -287,7 +295,12 @@ def test_the_pages_show_what_the_commands_say_today() -> None:
     shown = json.loads((ROOT / "docs" / "_generated" / "weights.json").read_text(encoding="utf-8"))
     assert shown["layouts"] == [asdict(row) for row in LAYOUTS]
     report = pytorch.audit(audit.class_of(str(ROOT / "docs" / "examples" / "mine.py") + ":MyCBAM"), 64)
-    assert [line.split("  ")[0] for line in shown["audit"].splitlines()[3:-1] if line[0] != " "] == report.deviations
+    rows = [line.split("  ")[0] for line in shown["audit"].splitlines()[3:-1]]
+    named = [deviation.name for deviation in (*report.mistakes, *report.variations)]
+    assert [name for name in rows if name in named] == named
+    verdict = str(report).splitlines()[0]
+    assert shown["audit"].splitlines()[0].endswith(verdict)
+    assert max(map(len, shown["audit"].splitlines())) <= 80
 
 
 def test_the_modules_in_the_wild_are_those_of_the_list_and_each_is_accounted_for() -> None:
@@ -297,3 +310,43 @@ def test_the_modules_in_the_wild_are_those_of_the_list_and_each_is_accounted_for
     assert len({row["repository"] for row in found if "repository" in row}) >= 30
     for row in found:
         assert row["ok"] or row["found"] or row["unsure"]
+
+
+@pytest.fixture
+def wild(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    module = importlib.import_module("wild")
+    module.without_network.cache_clear()
+    return module
+
+
+def test_modules_of_others_are_run_without_network_where_the_system_allows_it(
+    wild: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = wild.without_network()
+    done = subprocess.run([*prefix, sys.executable, "-c", wild.REACHES_OUT], capture_output=True, text=True, check=True)
+    assert done.stdout == "no network\n" or not prefix
+    commands: list[list[str]] = []
+
+    def kept(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return SimpleNamespace(returncode=1, stderr="", stdout="")
+
+    monkeypatch.setattr(wild.subprocess, "run", kept)
+    wild.in_its_own_process("class A: pass", "A()")
+    assert commands[0][: len(prefix) + 1] == [*prefix, sys.executable]
+    results = json.loads((ROOT / "docs" / "_generated" / "wild.json").read_text(encoding="utf-8"))
+    assert results["network"] is False  # as the page says
+
+
+@pytest.mark.parametrize("refusal", [FileNotFoundError("unshare"), None])
+def test_where_the_network_can_t_be_taken_away_the_results_say_so(
+    refusal: Exception | None, wild: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*command: Any, **options: Any) -> Any:
+        if refusal:
+            raise refusal
+        return SimpleNamespace(returncode=1, stdout=b"", stderr=b"unshare: not permitted")
+
+    monkeypatch.setattr(wild.subprocess, "run", run)
+    assert wild.without_network() == []

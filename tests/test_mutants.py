@@ -2,15 +2,19 @@
 
 import sys
 from collections import Counter
+from itertools import combinations
+from math import prod
 
 import pytest
 
 import cbam_np
+from cbam_np import gradcheck
 from cbam_np.checking import mutants
 from cbam_np.checking.mutants import (
     GRADIENTS,
     KINKS,
     MUTANTS,
+    SHAPE,
     Mutant,
     load,
     passes,
@@ -30,8 +34,8 @@ def unchanged_by(original: str, replacement: str, file: str, check: str) -> Muta
 CONTROLS = [
     unchanged_by("d_f = m * d_out", "d_f = d_out * m", "cbam_np/ops/gating.py", "gate by M_c"),
     unchanged_by(
-        "return d_f_gate + d_f_map",
-        "return d_f_map + d_f_gate",
+        "return d_f_direct + d_f_map",
+        "return d_f_map + d_f_direct",
         "cbam_np/attention/channel.py",
         "channel_attention, biases",
     ),
@@ -90,6 +94,22 @@ def test_ones_miss_other_mistakes_as_well_and_notice_some() -> None:
 def test_every_operation_has_a_mutant_that_ignores_the_upstream() -> None:
     ignored = {mutant.check.removesuffix(", alike") for mutant in UPSTREAM_IGNORED}
     assert {row.function for row in OPERATIONS if row.name in ignored} == {row.function for row in OPERATIONS}
+
+
+# the inputs
+
+
+def test_sizes_are_all_different_and_so_are_their_products() -> None:
+    """So a factor names its axes, and 1/2, as of one path of two, names none."""
+    products = [prod(sizes) for count in (1, 2) for sizes in combinations(SHAPE, count)]
+    assert len({2, *products}) == 1 + len(products)
+
+
+def test_a_sum_for_a_mean_over_space_is_said_to_be_over_the_axes_of_space() -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "avg_pool_over_space: sum for mean")
+    op, *inputs = GRADIENTS[mutant.check](load(mutant))
+    (note,) = gradcheck(op, *inputs).notes()
+    assert "the size of axes (2, 3)" in note
 
 
 # the mechanism

@@ -240,7 +240,7 @@ def test_run_does_not_write_over_an_answer_unless_told_to_and_then_keeps_it(
     saved = stored.read_bytes()
     executed: list[Any] = []
 
-    async def execute_all(chosen: list[Any]) -> list[Any]:
+    async def execute_all(chosen: list[Any], dark_too: bool = False) -> list[Any]:
         executed.extend(chosen)
         return [build.read_text(path) for _ in chosen]
 
@@ -269,7 +269,7 @@ def test_an_answer_saved_while_the_notebooks_are_executed_is_kept(
     save(stored_by_hand(path), path)
     saved = []
 
-    async def execute_all(chosen: list[Any]) -> list[Any]:
+    async def execute_all(chosen: list[Any], dark_too: bool = False) -> list[Any]:
         saved.append(saved_by_jupyter(path, "answer"))
         return [build.read_text(path) for _ in chosen]
 
@@ -295,7 +295,7 @@ def test_a_dry_run_ends_with_a_verdict(
         (tmp_path / f"{name}.py").write_text(TEXT, encoding="utf-8")
     results: list[Any] = [build.read_text(tmp_path / "a.py")] * 2
 
-    async def execute_all(chosen: list[Any]) -> list[Any]:
+    async def execute_all(chosen: list[Any], dark_too: bool = False) -> list[Any]:
         return results
 
     monkeypatch.setattr(build, "execute_all", execute_all)
@@ -442,6 +442,74 @@ def test_each_version_is_executed_with_its_own_file(tmp_path: Path) -> None:
     assert build.main(["run", str(path)]) == 0
     for folder, name in ((path.parent, "notebooks"), (path.parent / "solutions", "solutions")):
         assert build.desk.read(folder / "a.ipynb").cells[0].outputs[0].text == f"['{name}', 'my_cbam.py']\n"
+
+
+def with_pictures(path: Path, *greys: int) -> Any:
+    """A stored notebook with these pictures, each in a cell of its own, and the partners of all but the last."""
+    path.write_text("\n\n".join(f"# %%\nshow({grey})" for grey in greys), encoding="utf-8")
+    notebook = build.read_text(path)
+    for count, (cell, grey) in enumerate(zip(notebook.cells, greys, strict=True), 1):
+        picture = coded(png(grey))
+        cell.execution_count = count
+        cell.outputs = [nbformat.v4.new_output("display_data", data={"image/png": picture})]
+        if count < len(greys):
+            build.desk.write(path.parent / build.DARK / build.partner({"image/png": picture}), png(255 - grey))
+    save(notebook, path)
+    return notebook
+
+
+def test_a_picture_without_a_partner_for_dark_pages_is_named_with_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.py"
+    notebook = with_pictures(path, 10, 20)
+    assert build.main(["check", "--quick", str(path)]) == 1
+    said = "the picture of cell 2 has no partner for dark pages: python notebooks/build.py run a"
+    assert capsys.readouterr().out.splitlines()[:2] == ["a: differs", f"  {said}"]
+    build.desk.write(tmp_path / build.DARK / build.partner({"image/png": coded(png(20))}), png(235))
+    assert build.main(["check", "--quick", str(path)]) == 0
+    notebook.cells[0].outputs[0].data["image/png"] = coded(png(11))  # as if it had been drawn anew, and its partner not
+    save(notebook, path)
+    assert list(build.problems_of(build.Version(path), None)) == [said.replace("cell 2", "cell 1")]
+    assert [p.name for p in build.without_picture(tmp_path)] == [build.partner({"image/png": coded(png(10))})]
+    notebook.metadata["language_info"]["version"] = "3.13"  # somebody executed it in Jupyter, whose picture it is
+    save(notebook, path)
+    assert build.main(["check", "--quick", str(path)]) == 0
+    assert not build.without_picture(tmp_path)
+
+
+def test_run_draws_the_partners_and_removes_those_that_nothing_needs(tmp_path: Path) -> None:
+    path, unneeded = tmp_path / "good.py", tmp_path / build.DARK / build.partner({"image/png": coded(png(1))})
+    path.write_text(TEXT, encoding="utf-8")
+    build.desk.write(unneeded, png(254))
+    assert build.main(["run", str(path)]) == 0
+    (data,) = (data for cell in build.desk.read(path.with_suffix(".ipynb")).cells for data in build.pictures(cell))
+    assert sorted(data) == ["image/png", "text/plain"]
+    assert [p.name for p in (tmp_path / build.DARK).iterdir()] == [build.partner(data)]
+    pair = BytesIO(build.base64.b64decode(data["image/png"])), tmp_path / build.DARK / build.partner(data)
+    light, dark = (np.asarray(Image.open(file).convert("L")) for file in pair)
+    assert light.shape == dark.shape
+    assert light[0, 0] > 250
+    assert dark[0, 0] < 30
+
+
+def test_what_moves_has_a_partner_that_moves_and_other_outputs_have_none() -> None:
+    gif = coded(b"GIF89a...")
+    moving = {"text/html": f'<img alt="it moves" src="data:image/gif;base64,{gif}">', "text/plain": "it moves"}
+    assert build.partner(moving) == f"{build.sha256(b'GIF89a...').hexdigest()}.gif"
+    assert build.with_fewer_colours(b"GIF89a...") == b"GIF89a..."
+    assert build.partner({"text/html": "<b>3</b>", "text/plain": "3"}) is None
+
+
+def test_every_picture_of_the_course_has_a_partner_for_dark_pages() -> None:
+    chapters = [v for path in sorted(build.HERE.glob(f"{build.desk.CHAPTERS}.py")) for v in build.versions(path)]
+    stored = [(version, build.desk.read(version.stored)) for version in chapters]
+    assert not [problem for version, notebook in stored for problem in build.without_partner(version, notebook)]
+    assert not build.without_picture(build.HERE)
+    partners = list((build.HERE / build.DARK).iterdir())
+    assert len(partners) > 40
+    assert any(path.suffix == ".gif" for path in partners)
+    assert sum(path.stat().st_size for path in partners) < 3_000_000
 
 
 def test_tidying_writes_both_files_and_removes_retired_notebooks_and_keeps_what_was_there(

@@ -16,7 +16,6 @@ from support import deviation
 from torch import Tensor, nn
 
 import cbam_np as cb
-from cbam_np.inputs import Ties
 from cbam_np.pytorch import CBAM, by_hand, from_arrays, to_arrays
 from cbam_np.pytorch.by_hand import Gradient
 
@@ -293,9 +292,6 @@ def test_constructor_errors() -> None:
         CBAM(4, 2, gradient="mine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="dtype: expected float32 or float64 with fused=True, got 'float16'"):
         CBAM(4, 2, dtype="float16", gradient="fused")
-    split: Ties = "split"
-    with pytest.raises(ValueError, match='block: expected ties="first"'):
-        from_arrays(cb.CBAM(4, 2, ties=split), "fused")
 
 
 def test_without_numba_only_fused_fails() -> None:

@@ -1,13 +1,17 @@
 """The PyTorch module of `cbam_np.pytorch` and the NumPy block are the same block."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from support import deviation
 
 import cbam_np as cb
+from cbam_np.inputs import Ties
 from cbam_np.pytorch import CBAM as TorchCBAM
-from cbam_np.pytorch import from_arrays, to_arrays
+from cbam_np.pytorch import from_arrays, load_weights, save_weights, to_arrays
+from cbam_np.pytorch.by_hand import Gradient
 from cbam_np.reference.operations import Shape
 
 SHAPES: list[Shape] = [(2, 6, 5, 7), (3, 5, 1, 1), (4, 1, 2, 9), (1, 17, 8, 3)]
@@ -123,6 +127,55 @@ def test_ties_go_to_the_first_index_as_in_the_block() -> None:
     assert deviation(block.backward(d_f2), f_torch.grad.numpy()) < 1e-12
 
 
-def test_a_block_that_splits_ties_has_no_pytorch_module() -> None:
-    with pytest.raises(ValueError, match='block: expected ties="first", as in PyTorch'):
-        from_arrays(cb.CBAM(4, reduction=2, ties="split"))
+BIASES = {"channel.b1": (2,), "channel.b2": (4,), "spatial.bias": (1,)}
+
+
+@pytest.mark.parametrize("gradient", ["autograd", "hand", "fused"])
+@pytest.mark.parametrize("ties", ["first", "split"])
+@pytest.mark.parametrize("biases", [(), ("channel.b1",), ("spatial.bias", "channel.b2"), tuple(BIASES)], ids=str)
+def test_biases_and_ties_come_along(gradient: Gradient, ties: Ties, biases: tuple[str, ...]) -> None:
+    """On features with ties and on others: outputs and every gradient are those of the block."""
+    rng = np.random.default_rng(8)
+    block = cb.CBAM(4, 2, 3, "float64", seed=1, ties=ties)
+    block.params |= {name: rng.normal(size=BIASES[name]) for name in biases}
+    module = from_arrays(block, gradient)
+    assert sorted(module.state_dict()) == sorted(block.params)
+    for f in (rng.choice([0.5, 1.5], size=(2, 4, 3, 5)), rng.normal(size=(2, 4, 3, 5))):
+        d_f2 = rng.normal(size=f.shape)
+        leaf = torch.tensor(f, requires_grad=True)
+        f2 = module(leaf)
+        d_f, *grads = torch.autograd.grad(f2, [leaf, *module.parameters()], torch.tensor(d_f2))
+        assert deviation(block(f), f2.detach().numpy()) < 1e-12
+        assert deviation(block.backward(d_f2), d_f.numpy()) < 1e-12
+        for (name, _), d in zip(module.named_parameters(), grads, strict=True):
+            assert deviation(block.grads[name], d.numpy()) < 1e-12
+    returned = to_arrays(module)
+    assert all(np.array_equal(returned[name], value) for name, value in block.params.items())
+
+
+@pytest.mark.parametrize("gradient", ["autograd", "hand", "fused"])
+def test_trained_weights_can_be_trained_on_with_any_gradient_and_saved_again(
+    gradient: Gradient, tmp_path: Path
+) -> None:
+    block = cb.CBAM(4, 2, ties="split")
+    block.params |= {name: np.ones(shape, "float32") for name, shape in BIASES.items()}
+    module = from_arrays(block, gradient)
+    save_weights(module, tmp_path / "block.safetensors")
+    again = load_weights(tmp_path / "block.safetensors")[""]
+    assert again.ties == "split"
+    assert all(np.array_equal(again.params[name], value) for name, value in block.params.items())
+    f = torch.ones(1, 4, 3, 3)
+    assert torch.equal(from_arrays(again, gradient)(f), module(f))
+
+
+def test_a_hidden_size_that_no_reduction_gives_is_kept() -> None:
+    block = cb.CBAM(5, 2)  # 2 hidden units
+    block.params |= {"channel.w1": np.ones((3, 5), "float32"), "channel.w2": np.ones((5, 3), "float32")}
+    module = from_arrays(block)
+    f = np.ones((1, 5, 4, 4), "float32")
+    assert deviation(block(f), module(torch.tensor(f)).detach().numpy()) < 1e-6
+
+
+def test_other_ties_are_refused() -> None:
+    with pytest.raises(ValueError, match="ties: expected"):
+        TorchCBAM(4, 2, ties="last")  # type: ignore[arg-type]

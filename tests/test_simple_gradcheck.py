@@ -1,14 +1,18 @@
 """The check a student reads: what it kills, and what it cannot do."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import cbam_np
 from cbam_np import ops
+from cbam_np.checking import simple
 from cbam_np.checking.mutants import GRADIENTS, KINKS, MUTANTS, load
 from cbam_np.checking.simple import simple_gradcheck
 
 PASSES = 1e-6
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "gradcheck.md").read_text(encoding="utf-8")
 WITH_TIES = {"max_pool_over_channels at ties"}  # where a maximum is attained twice there is no slope to compare with
 
 
@@ -29,6 +33,13 @@ def test_all_mistakes_that_differences_can_see_are_found() -> None:
         if simple_gradcheck(op, *inputs) < 100 * PASSES:  # no mistake is near the limit
             survivors.append(mutant.name)
     assert not survivors
+    assert f"Of the {len(visible)} mistakes planted" in PAGE
+
+
+def test_the_page_says_how_long_it_is() -> None:
+    text = Path(simple.__file__).read_text(encoding="utf-8")
+    lines = [line for line in text[text.index("def simple_gradcheck") :].splitlines() if line.strip()]
+    assert f"it takes {len(lines)} lines." in PAGE
 
 
 def test_inputs_stay_as_they_are() -> None:

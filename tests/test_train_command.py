@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
@@ -387,6 +389,78 @@ def test_arrays_travel_in_one_message_of_the_library_that_mpi_can_read(backend: 
         assert [library_name(x) for x in communicator.seen] == [seen]
         for name, x in arrays.items():
             np.testing.assert_array_equal(to_numpy(sums[name]), 2 * x, strict=True)
+
+
+THREADS = """
+import numba
+from threadpoolctl import threadpool_info
+from cbam_np.nets import mpi
+
+def threads():
+    return max(x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"), numba.get_num_threads()
+
+world, before = mpi.world(), threads()
+with world.sharing_cores():
+    inside = threads()
+assert threads() == before
+each = world.cores_each()
+if world.rank == 0:
+    print(len(mpi.usable_cores()), each, *inside)
+"""
+
+
+@pytest.mark.parametrize(
+    ("processes", "given", "expected"),
+    [
+        ("2", {}, lambda cores: (max(1, cores // 2),) * 2),  # of matrix products, and of compiled loops
+        ("3", {"OMP_NUM_THREADS": "2"}, lambda cores: (2, min(2, cores))),
+        ("2", {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}, lambda cores: (1, 2)),
+    ],
+)
+def test_processes_on_one_machine_share_its_cores(processes: str, given: dict[str, str], expected: Any) -> None:
+    plain = {k: x for k, x in ENVIRONMENT.items() if k not in (*mpi.OF_PRODUCTS, "NUMBA_NUM_THREADS")}
+    arguments = [str(MPIEXEC), "-n", processes, sys.executable, "-c", THREADS]
+    said = subprocess.run(arguments, env=plain | given, capture_output=True, text=True, timeout=120, check=True).stdout
+    cores, each, *threads = map(int, said.split())
+    assert each == max(1, cores // int(processes))
+    assert tuple(threads) == expected(cores)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "each"),
+    [
+        ({0, 1, 2, 3}, [{0, 1, 2, 3}], 2),  # nobody is bound
+        ({0, 1}, [{2, 3}], 2),  # each is bound to cores of its own
+        ({0}, [{1, 2, 3, 4, 5}], 1),
+        ({0}, [{0}], 1),
+        ({0, 1, 2, 3, 4, 5}, [{0, 1, 2, 3, 4, 5}] * 3, 1),
+    ],
+)
+def test_cores_are_divided_as_processes_are_bound(
+    own: set[int], others: list[set[int]], each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Local(Communicator):
+        def Split_type(self, kind: int) -> Any:
+            return SimpleNamespace(
+                allgather=lambda mine: [mine, *others], Get_size=lambda: 1 + len(others), Free=lambda: None
+            )
+
+    monkeypatch.setattr(mpi, "usable_cores", lambda: own)
+    assert mpi.World(Local()).cores_each() == each
+    assert mpi.World().cores_each() == len(own)
+
+
+def test_cbam_np_train_shares_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[int] = []
+
+    @contextmanager
+    def sharing(self: mpi.World) -> Iterator[None]:
+        entered.append(self.size)
+        yield
+
+    monkeypatch.setattr(mpi.World, "sharing_cores", sharing)
+    assert cli.main(["train", "--output", str(tmp_path), "--resume"]) == 2  # there is no training to go on with
+    assert entered == [1]
 
 
 def test_an_expected_error_is_told_without_a_traceback_and_ends_all(capsys: pytest.CaptureFixture[str]) -> None:

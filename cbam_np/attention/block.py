@@ -24,16 +24,27 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
 
     The gradient goes back in reverse order: dF″ → dF′ → dF.
 
-    f: (N, C, H, W); params: "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k) in
-    the order [avg, max], and optional biases "channel.b1" (C/r,), "channel.b2" (C,), "spatial.bias" (1,)
-    -> f2: (N, C, H, W), in the array library and dtype of f.
-    `backward(d_f2)` returns d_f and a dict with the gradient of every parameter.
-    ties: which entry gets the gradient where several tie for a maximum, see `max_pool_over_space`.
-    If a dict is passed as `maps`, M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
-
     `backward` reads f and params when it is called, so don't change them in place in between.
     A NaN or ±inf in f gives NaN in its own sample, in f2 or d_f, and in the parameters' gradients, as in PyTorch.
     Source: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.
+
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    params : dict of floats
+        "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k) in the order [avg, max], and
+        optional biases "channel.b1" (C/r,), "channel.b2" (C,), "spatial.bias" (1,).
+    ties : "first" or "split"
+        Which entry gets the gradient where several tie for a maximum, see `max_pool_over_space`.
+    maps : dict, optional
+        M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
+
+    Returns
+    -------
+    f2 : floats (N, C, H, W)
+        In the array library and dtype of f.
+    backward : d_f2 -> d_f, grads
+        grads is a dict with the gradient of every parameter.
     """
     f1, channel_backward = channel_attention(f, params, ties, maps)
     f2, spatial_backward = spatial_attention(f1, params, ties, maps)
@@ -49,18 +60,38 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
 class CBAM:
     """`cbam` as a layer: a block that keeps its parameters. It adds no mathematics.
 
-    channels: C of the input. reduction: r, the hidden layer of the MLP has C // r units.
-    kernel_size: k, odd. dtype: "float64", "float32" or "float16" (sums are then accumulated in float32).
-    seed: for the initial weights. They are drawn on the host in float64 and then rounded, so that every dtype and
-    every array library starts from the same numbers.
-    ties: see `max_pool_over_space`. fused: compute with `cbam_np.fused.cbam`, for NumPy arrays of float32 or float64.
-
     Initial weights are uniform in ±1/√fan_in, PyTorch's default for linear and convolution layers; fan_in is C
-    for w1, C // r for w2 and 2k² for the kernel.
+    for w1, C // r for w2 and 2k² for the kernel. They are drawn on the host in float64 and then rounded, so that every
+    dtype and every array library starts from the same numbers.
 
-    Attributes: `params`, `grads` (of the last backward), `maps` (of the last forward: "channel" (N, C, 1, 1),
-    "spatial" (N, 1, H, W)). Raises ValueError if the sizes don't make a block; with `fused` also for float16, and
-    RuntimeError if Numba can't be imported.
+    Raises ValueError if the sizes don't make a block; with `fused` also for float16, and RuntimeError if Numba can't be
+    imported.
+
+    Parameters
+    ----------
+    channels : int
+        C of the input.
+    reduction : int
+        r; the hidden layer of the MLP has C // r units.
+    kernel_size : int, odd
+        k.
+    dtype : "float64", "float32" or "float16"
+        Sums in float16 are accumulated in float32.
+    seed : int
+        Of the initial weights.
+    ties : "first" or "split"
+        See `max_pool_over_space`.
+    fused : bool
+        Compute with `cbam_np.fused.cbam`, for NumPy arrays of float32 or float64.
+
+    Attributes
+    ----------
+    params : dict of floats
+        As in `cbam_np.cbam`.
+    grads : dict of floats
+        Of the last backward, under the same keys.
+    maps : dict of floats
+        Of the last forward: "channel" (N, C, 1, 1), "spatial" (N, 1, H, W).
     """
 
     def __init__(
@@ -106,7 +137,17 @@ class CBAM:
         self._backward: Backward | None = None
 
     def forward(self, f: Array) -> Array:
-        """F″ for f of shape (N, C, H, W); same shape, dtype and array library."""
+        """F″.
+
+        Parameters
+        ----------
+        f : floats (N, C, H, W)
+
+        Returns
+        -------
+        f2 : floats (N, C, H, W)
+            In the array library and dtype of f.
+        """
         maps: Params = {}
         op = import_module("cbam_np.fused").cbam if self.fused else cbam
         f2, self._backward = op(f, self.params, self.ties, maps)
@@ -116,7 +157,16 @@ class CBAM:
     __call__ = forward
 
     def backward(self, d_out: Array) -> Array:
-        """d_f for the last forward, (N, C, H, W); fills `grads`. Call it again and you get the same result."""
+        """The gradient of the last forward; fills `grads`. Call it again and you get the same result.
+
+        Parameters
+        ----------
+        d_out : floats (N, C, H, W)
+
+        Returns
+        -------
+        d_f : floats (N, C, H, W)
+        """
         if self._backward is None:
             raise RuntimeError(
                 "backward: expected a forward pass of this very block before it; call block(f) first "
@@ -130,10 +180,18 @@ class CBAM:
         return self.__dict__ | {"_backward": None}
 
     def to(self, library: str | ModuleType) -> "CBAM":
-        """A new block with the same parameters as arrays of `library`: "cupy", "numpy", or an array module.
+        """A new block with the same parameters as arrays of another library.
 
         Parameters that are arrays of `library` already are shared with the new block, and all others are copied. Raises
         a RuntimeError that says what is missing if CuPy can't be used, ValueError if there is no such array library.
+
+        Parameters
+        ----------
+        library : "cupy", "numpy", ..., or an array module
+
+        Returns
+        -------
+        block : CBAM
         """
         moved = copy(self)
         moved.params = {key: asarray(value, library) for key, value in self.params.items()}

@@ -19,9 +19,19 @@ def channel_map(f: Array, params: Params, ties: Ties = "first") -> tuple[Array, 
 
         dF = avg pool's dF + max pool's dF
 
-    f: (N, C, H, W); params["channel.w1"]: (C/r, C), params["channel.w2"]: (C, C/r), optional
-    params["channel.b1"]: (C/r,), params["channel.b2"]: (C,) -> m_c: (N, C, 1, 1).
-    `backward(d_m_c)` returns d_f and a dict of the parameters' gradients. ties: see `max_pool_over_space`.
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    params : dict of floats
+        "channel.w1" (C/r, C), "channel.w2" (C, C/r), optional "channel.b1" (C/r,) and "channel.b2" (C,).
+    ties : "first" or "split"
+        See `max_pool_over_space`.
+
+    Returns
+    -------
+    m_c : floats (N, C, 1, 1)
+    backward : d_m_c -> d_f, grads
+        grads is a dict of the parameters' gradients.
     """
     xp = array_namespace(f)
     avg_c, avg_backward = avg_pool_over_space(f)
@@ -51,9 +61,21 @@ def channel_attention(
 
         dF = M_c ⊗ dF′  +  (dM_c sent back through channel_map)
 
-    f: (N, C, H, W), params and ties as in `channel_map` -> f1: (N, C, H, W).
-    `backward(d_f1)` returns d_f and a dict of the parameters' gradients.
-    If a dict is passed as `maps`, M_c is stored in it under "channel".
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    params : dict of floats
+        As in `channel_map`.
+    ties : "first" or "split"
+        See `max_pool_over_space`.
+    maps : dict, optional
+        M_c (N, C, 1, 1) is stored in it as "channel".
+
+    Returns
+    -------
+    f1 : floats (N, C, H, W)
+    backward : d_f1 -> d_f, grads
+        grads is a dict of the parameters' gradients.
     """
     m_c, map_backward = channel_map(f, params, ties)
     f1, gate_backward = gate(m_c, f)
@@ -61,8 +83,8 @@ def channel_attention(
         maps["channel"] = m_c
 
     def backward(d_f1: Array) -> tuple[Array, Params]:
-        d_m_c, d_f_gate = gate_backward(d_f1)
+        d_m_c, d_f_direct = gate_backward(d_f1)
         d_f_map, grads = map_backward(d_m_c)
-        return d_f_gate + d_f_map, grads
+        return d_f_direct + d_f_map, grads
 
     return f1, backward

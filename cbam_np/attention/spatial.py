@@ -16,9 +16,19 @@ def spatial_map(f1: Array, params: Params, ties: Ties = "first") -> tuple[Array,
 
         dF′ = avg pool's dF′ + max pool's dF′
 
-    f1: (N, C, H, W); params["spatial.kernel"]: (1, 2, k, k), input channels in the order [avg, max],
-    optional params["spatial.bias"]: (1,) -> m_s: (N, 1, H, W).
-    `backward(d_m_s)` returns d_f1 and a dict of the parameters' gradients. ties: see `max_pool_over_channels`.
+    Parameters
+    ----------
+    f1 : floats (N, C, H, W)
+    params : dict of floats
+        "spatial.kernel" (1, 2, k, k), input channels in the order [avg, max], optional "spatial.bias" (1,).
+    ties : "first" or "split"
+        See `max_pool_over_channels`.
+
+    Returns
+    -------
+    m_s : floats (N, 1, H, W)
+    backward : d_m_s -> d_f1, grads
+        grads is a dict of the parameters' gradients.
     """
     avg_s, avg_backward = avg_pool_over_channels(f1)
     max_s, max_backward = max_pool_over_channels(f1, ties)
@@ -47,9 +57,21 @@ def spatial_attention(
 
         dF′ = M_s ⊗ dF″  +  (dM_s sent back through spatial_map)
 
-    f1: (N, C, H, W), params and ties as in `spatial_map` -> f2: (N, C, H, W).
-    `backward(d_f2)` returns d_f1 and a dict of the parameters' gradients.
-    If a dict is passed as `maps`, M_s is stored in it under "spatial".
+    Parameters
+    ----------
+    f1 : floats (N, C, H, W)
+    params : dict of floats
+        As in `spatial_map`.
+    ties : "first" or "split"
+        See `max_pool_over_channels`.
+    maps : dict, optional
+        M_s (N, 1, H, W) is stored in it as "spatial".
+
+    Returns
+    -------
+    f2 : floats (N, C, H, W)
+    backward : d_f2 -> d_f1, grads
+        grads is a dict of the parameters' gradients.
     """
     m_s, map_backward = spatial_map(f1, params, ties)
     f2, gate_backward = gate(m_s, f1)
@@ -57,8 +79,8 @@ def spatial_attention(
         maps["spatial"] = m_s
 
     def backward(d_f2: Array) -> tuple[Array, Params]:
-        d_m_s, d_f1_gate = gate_backward(d_f2)
+        d_m_s, d_f1_direct = gate_backward(d_f2)
         d_f1_map, grads = map_backward(d_m_s)
-        return d_f1_gate + d_f1_map, grads
+        return d_f1_direct + d_f1_map, grads
 
     return f2, backward

@@ -151,7 +151,7 @@ def of_another_order(e: Evidence) -> Traces:
         yield alike(e.got, swapped), f"transposed: axes {first} and {second} are swapped"
     for axes in groups(axes_of_got):
         flipped, summed = np.flip(e.expected, axes), np.sum(e.expected, axis=axes, keepdims=True)
-        yield alike(e.got, flipped), f"flipped along {in_words(axes)}: a kernel should be flipped, or should not"
+        yield alike(e.got, flipped), f"flipped along {in_words(axes)}: flip the kernel in backward, or don't"
         yield alike(e.got, np.broadcast_to(summed, e.got.shape)), summed_too(axes)
 
     last = axes_of_got[-2:]
@@ -207,7 +207,7 @@ def of_the_output(e: Evidence) -> Traces:
     unit = np.abs(y).max() or 1.0
     p = np.linalg.lstsq(np.vander((y / unit).ravel(), 4), (e.expected / d).ravel())[0]  # 1 - y², y (1 - y), y, ...
     x_for_y = alike(d * np.polyval(p, y / unit), e.expected) and alike(d * np.polyval(p, x / unit), e.got)
-    yield x_for_y, "the input stands where the output should: the derivative of tanh is 1 - y², not 1 - x²"
+    yield x_for_y, "the input is used where the output should be: the derivative of tanh is 1 - y², not 1 - x²"
 
     def softmax_backward(y: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
         return y * (d - np.sum(d * y, axis=axes, keepdims=True))
@@ -222,7 +222,7 @@ def of_the_output(e: Evidence) -> Traces:
 def of_inputs(e: Evidence) -> Traces:
     """It would be right if another input were transposed, or flipped; or it is right but for positive factors."""
     for name, w in e.inputs.items():
-        transpose = f"{name} has to be transposed in backward, or must not be"
+        transpose = f"{name} should or should not be transposed in backward"
         for i, j in combinations(range(w.ndim), 2):
             if w.shape[i] == w.shape[j] > 1:
                 yield e.fits(name, np.swapaxes(w, i, j)), f"{transpose}: right with its axes {i} and {j} swapped"

@@ -109,6 +109,7 @@ def load(mutant: Mutant, module: str = "cbam_np") -> Any:
 
 # the checks
 
+SHAPE = 3, 5, 4, 6  # all different, so that swapped axes show; none is 2, so that a half isn't one over a size
 TIED = np.random.default_rng(0).integers(1, 4, (2, 3, 4, 5)) / 2.0  # three values: nearly every maximum is tied
 UNTIED = np.random.default_rng(0).permutation(30).reshape(2, 3, 1, 5) / 10
 ONE_TIE = np.array([[[[3.0, 1.0], [0.5, 3.0]], [[3.0, 1.5], [2.0, 2.5]]]])  # of two pixels, and of two channels
@@ -118,7 +119,7 @@ def _row(row: Operation) -> Callable[[Any], tuple[Any, ...]]:
     """The operation of a row and sample inputs; in `F` no two entries are so close that a difference steps over one."""
 
     def of(package: Any) -> tuple[Any, ...]:
-        first, *others = row.sample((3, 4, 3, 5), seed=1).values()
+        first, *others = row.sample(SHAPE, seed=1).values()
         rank = np.argsort(np.argsort(first, axis=None)).reshape(first.shape)
         return row.op(package), 4 * (rank + 0.5) / first.size - 2, *others
 
@@ -370,9 +371,14 @@ MUTANTS = [
         ("mlp, biases", "d_w2 from z, before the ReLU", "d_out.T @ h", "d_out.T @ z"),
         ("mlp, biases", "d_w1 transposed", "d_z.T @ x", "x.T @ d_z"),
         ("mlp, biases", "d_w1 averaged over the batch", "d_z.T @ x", "d_z.T @ x / x.shape[0]"),
-        ("mlp, biases", "w2 transposed on the way back", "relu_backward(d_out @ w2)", "relu_backward(d_out @ w2.T)"),
-        ("mlp, biases", "w1 transposed on the way back", "d_z @ w1", "d_z @ w1.T"),
-        ("mlp, biases", "ReLU forgotten on the way back", "relu_backward(d_out @ w2)", "d_out @ w2"),
+        (
+            "mlp, biases",
+            "w2 transposed in the backward pass",
+            "relu_backward(d_out @ w2)",
+            "relu_backward(d_out @ w2.T)",
+        ),
+        ("mlp, biases", "w1 transposed in the backward pass", "d_z @ w1", "d_z @ w1.T"),
+        ("mlp, biases", "ReLU forgotten in the backward pass", "relu_backward(d_out @ w2)", "d_out @ w2"),
         (
             "mlp, biases",
             "d_w1 and d_w2 swapped",
@@ -566,9 +572,9 @@ MUTANTS = [
             "xp.reshape(d_m_c, gates.shape)",
         ),
         ("channel_attention, biases", "upstream ignored", "gate_backward(d_f1)", "gate_backward(0 * d_f1 + 1)"),
-        ("channel_attention, biases", "path through the map dropped", "return d_f_gate + d_f_map,", "return d_f_gate,"),
-        ("channel_attention, biases", "path through the gate dropped", "return d_f_gate + d_f_map,", "return d_f_map,"),
-        ("channel_attention, biases", "gate forgotten", "return d_f_gate + d_f_map,", "return d_f1 + d_f_map,"),
+        ("channel_attention, biases", "map path dropped", "return d_f_direct + d_f_map,", "return d_f_direct,"),
+        ("channel_attention, biases", "direct path dropped", "return d_f_direct + d_f_map,", "return d_f_map,"),
+        ("channel_attention, biases", "gate forgotten", "return d_f_direct + d_f_map,", "return d_f1 + d_f_map,"),
     ),
     *_planted(
         "cbam_np/attention/spatial.py",
@@ -581,17 +587,17 @@ MUTANTS = [
         ("spatial_attention, bias", "upstream ignored", "gate_backward(d_f2)", "gate_backward(0 * d_f2 + 1)"),
         (
             "spatial_attention, bias",
-            "path through the map dropped",
-            "return d_f1_gate + d_f1_map,",
-            "return d_f1_gate,",
+            "map path dropped",
+            "return d_f1_direct + d_f1_map,",
+            "return d_f1_direct,",
         ),
         (
             "spatial_attention, bias",
-            "path through the gate dropped",
-            "return d_f1_gate + d_f1_map,",
+            "direct path dropped",
+            "return d_f1_direct + d_f1_map,",
             "return d_f1_map,",
         ),
-        ("spatial_attention, bias", "gate forgotten", "return d_f1_gate + d_f1_map,", "return d_f2 + d_f1_map,"),
+        ("spatial_attention, bias", "gate forgotten", "return d_f1_direct + d_f1_map,", "return d_f2 + d_f1_map,"),
     ),
     *_planted(
         "cbam_np/attention/block.py",
@@ -600,7 +606,7 @@ MUTANTS = [
         ("cbam", "channel attention dropped", "return d_f, channel_grads", "return d_f1, channel_grads"),
         (
             "cbam",
-            "channel before spatial on the way back",
+            "channel before spatial in the backward pass",
             "d_f1, spatial_grads = spatial_backward(d_f2)\n        d_f, channel_grads = channel_backward(d_f1)",
             "d_f1, channel_grads = channel_backward(d_f2)\n        d_f, spatial_grads = spatial_backward(d_f1)",
         ),
@@ -730,7 +736,7 @@ MUTANTS = [
         "cbam_np/ops/dense.py",
         ("linear, bias", "upstream ignored", "d_w = d_out.T @ x", "d_out = 0 * d_out + 1\n        d_w = d_out.T @ x"),
         ("linear, bias", "d_w transposed", "d_out.T @ x", "x.T @ d_out"),
-        ("linear, bias", "w transposed on the way back", "d_x = d_out @ w", "d_x = d_out @ w.T"),
+        ("linear, bias", "w transposed in the backward pass", "d_x = d_out @ w", "d_x = d_out @ w.T"),
         ("linear, bias", "d_bias averaged over the batch", "total(d_out, axis=0)", "total(d_out, axis=0) / x.shape[0]"),
         ("linear, bias", "d_w averaged over the batch", "d_out.T @ x", "d_out.T @ x / x.shape[0]"),
     ),
@@ -739,15 +745,15 @@ MUTANTS = [
         ("squeeze_excitation, biases", "upstream ignored", "gate_backward(d_out)", "gate_backward(0 * d_out + 1)"),
         (
             "squeeze_excitation, biases",
-            "path through the gates dropped",
-            "return d_f_gate + avg_backward(d_avg_c),",
-            "return d_f_gate,",
+            "map path dropped",
+            "return d_f_direct + avg_backward(d_avg_c),",
+            "return d_f_direct,",
         ),
         (
             "squeeze_excitation, biases",
-            "path through the features dropped",
-            "return d_f_gate + avg_backward(d_avg_c),",
-            "return 0 * d_f_gate + avg_backward(d_avg_c),",
+            "direct path dropped",
+            "return d_f_direct + avg_backward(d_avg_c),",
+            "return 0 * d_f_direct + avg_backward(d_avg_c),",
         ),
         (
             "squeeze_excitation, biases",

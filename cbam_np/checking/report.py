@@ -16,12 +16,25 @@ COLOURED = {"ok": "[green]ok", "wrong": "[bold red]wrong", "not compared": "[yel
 class Row:
     """One input, checked by one method.
 
-    method: "differences" or "complex step" (both in float64); "float32" or "float16" (the gradient in the input's own
-    dtype against the one in float64); "contract" (what a gradient has to be before its numbers are looked at).
-    error: the largest |got - expected| as a fraction of the largest |expected|. compared: how many entries and
-    directions; kinks: how many entries were left out because op has a kink there. where, got, expected: of the
-    worst entry; where is None if only all entries at kinks together are wrong. note: why nothing was compared, or
-    what is likely wrong.
+    Parameters
+    ----------
+    input : str
+    method : str
+        "differences" or "complex step" (both in float64); "float32" or "float16" (the gradient in the input's own dtype
+        against the one in float64); "contract" (what a gradient has to be before its numbers are looked at).
+    verdict : str
+    error : float
+        The largest abs(got - expected) as a fraction of the largest abs(expected).
+    compared : int
+        How many entries and directions.
+    kinks : int
+        How many entries were left out because op has a kink there.
+    where : tuple of ints, or None
+        The worst entry; None if only all entries at kinks together are wrong.
+    got, expected : float
+        Of the worst entry.
+    note : str
+        Why nothing was compared, or what is likely wrong.
     """
 
     input: str
@@ -38,7 +51,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What `gradcheck` found. `ok`, `max_error`, `rows`; `str(report)` is a table with the diagnosis below it."""
+    """What `gradcheck` found; `str(report)` is a table with the diagnosis below it.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation.
+    rows : tuple of Row
+    """
 
     name: str
     rows: tuple[Row, ...]

@@ -23,8 +23,18 @@ import numpy as np
 def simple_gradcheck(op: Callable[..., Any], *inputs: Any, seed: int = 0, h: float = 6e-6) -> float:
     """The largest error of the gradients of `out, backward = op(*inputs)`, relative to the largest slope of an input.
 
-    inputs: float64 NumPy arrays of about size 1, dicts of them, or None. A right gradient has an error of about 1e-9; a
-    wrong one is rarely below 1e-3, so `simple_gradcheck(op, x) < 1e-6` is the test.
+    A right gradient has an error of about 1e-9; a wrong one is rarely below 1e-3, so
+    `simple_gradcheck(op, x) < 1e-6` is the test.
+
+    Parameters
+    ----------
+    op : function that returns out, backward
+    *inputs : float64 NumPy arrays of any shape, dicts of them, or None
+        With entries of about size 1.
+    seed : int
+        Of d_out.
+    h : float
+        How far an entry is moved.
     """
     inputs = deepcopy(inputs)
     out, backward = op(*inputs)

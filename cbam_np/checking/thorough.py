@@ -35,19 +35,6 @@ STREAM = 2018  # random numbers of our own, or d_out would be the very x that a 
 def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, tolerance: float | None = None) -> Report:
     """Check the backward of any `out, backward = op(*inputs)`.
 
-    op: a function that returns (out, backward). Or a pair (forward, backward) of functions: if forward returns
-    (out, cache), backward takes (d_out, cache); if it returns out, backward takes (d_out, *inputs). Or a
-    `torch.autograd.Function`. It has to work in float64 as well, and to give the same output every time.
-
-    inputs: floating-point arrays of any library, or dicts, lists and tuples of them, nested as you like: their
-    gradients come back in the same structure. Anything else (None, a number, labels) is passed on to `op` and not
-    differentiated. Use a lambda or functools.partial for keyword arguments. `backward(d_out)` returns one gradient for
-    each input, in order; a single gradient needs no tuple.
-
-    seed: of d_out and of the random directions. max_entries: inputs up to this size are checked entry by entry,
-    larger ones at that many random entries; random directions through all entries are added in both cases.
-    tolerance: relative, instead of 1e-7 by differences, 1e-9 by the complex step, 1e-5 in float32, 1e-2 in float16.
-
     Also checked: shape, dtype and library of every gradient; that there are no others; that inputs, output and d_out
     stay as they are; that a second backward gives the same and leaves the first one's gradients alone.
 
@@ -59,8 +46,31 @@ def gradcheck(op: AnyOp, *inputs: Any, seed: int = 0, max_entries: int = 256, to
     What no gradient check can see: which side is taken at a kink; branches that these inputs do not reach;
     a forward that computes the wrong thing, with a backward that agrees.
 
-    Returns a `Report`; its first line says if something was not compared. Raises TypeError or ValueError, with the
-    argument's name, for what cannot be checked: among others numbers below 1e-150 or above 1e150.
+    Raises TypeError or ValueError, with the argument's name, for what cannot be checked: among others numbers below
+    1e-150 or above 1e150.
+
+    Parameters
+    ----------
+    op : function, pair of functions, or `torch.autograd.Function`
+        A function that returns (out, backward). Or a pair (forward, backward): if forward returns (out, cache),
+        backward takes (d_out, cache); if it returns out, backward takes (d_out, *inputs). It has to work in float64 as
+        well, and to give the same output every time. `backward(d_out)` returns one gradient for each input, in order;
+        a single gradient needs no tuple.
+    *inputs : floats of any shape and library, or dicts, lists and tuples of them, nested
+        Their gradients come back in the same structure. Anything else (None, a number, labels) is passed on to `op`
+        and not differentiated. Use a lambda or functools.partial for keyword arguments.
+    seed : int
+        Of d_out and of the random directions.
+    max_entries : int
+        Inputs up to this size are checked entry by entry, larger ones at that many random entries; random directions
+        through all entries are added in both cases.
+    tolerance : float, optional
+        Relative, instead of 1e-7 by differences, 1e-9 by the complex step, 1e-5 in float32, 1e-2 in float16.
+
+    Returns
+    -------
+    report : Report
+        Its first line says if something was not compared.
     """
     check_integer("seed", seed, least=0)
     check_integer("max_entries", max_entries, least=1)

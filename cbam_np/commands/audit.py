@@ -15,7 +15,7 @@ from rich.markup import escape
 from cbam_np.commands import terminal
 from cbam_np.commands.whole_numbers import add_seed, positive
 
-CHANNELS = object()  # stands in a call for the number of channels
+CHANNELS = object()  # in a call: the number of channels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,14 +46,18 @@ def run(
     console.print(f"{escape(target)}: [bold {colour}]{escape(verdict)}", highlight=False, soft_wrap=True)
     if report.found:
         table = terminal.new_table(console)
-        table.add_column("deviation")
+        table.add_column("deviation", min_width=max(len(deviation.name) for deviation in report.found))
         table.add_column("evidence")
-        for deviation in report.found:
-            table.add_row(escape(deviation.name), escape(deviation.evidence))
+        for name, found in report.groups.items():
+            what, _, whose = name.partition(" (")
+            if what:
+                table.add_row(f"[bold]{what}:", whose.rstrip(")"))
+            for deviation in found:
+                table.add_row(escape(deviation.name), escape(deviation.evidence))
         terminal.show(console, table)
     for sentence in [*(f"Not sure: {line}." for line in report.unsure), report.checked]:
         if sentence:
-            console.print(escape(sentence), highlight=False, soft_wrap=True)
+            console.print(escape(sentence), highlight=False)
     return report.ok
 
 

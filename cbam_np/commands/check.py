@@ -1,4 +1,4 @@
-"""`cbam-np check`: every operation and the block, against every oracle there is on this machine."""
+"""`cbam-np check`: every operation and the block, checked in every way that this machine has."""
 
 import argparse
 from collections import Counter
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """An operation, the formula it stands for, and float64 inputs to check it with."""
+    """An operation, the formula it computes, and float64 inputs to check it with."""
 
     name: str
     formula: str

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, default=RESULTS / "study", help="the folder for the results (default %(default)s)"
     )
     parser.add_argument("--pictures", type=Path, help="the folder for the pictures (default that of the results)")
-    parser.add_argument("--only-show", action="store_true", help="run nothing; show what the results there are say")
+    parser.add_argument("--only-show", action="store_true", help="run nothing; show the results so far")
 
 
 def run(

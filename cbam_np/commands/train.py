@@ -71,13 +71,13 @@ HELP = {
     "dtype": "float32 or float64",
     "backend": "array library: numpy or cupy",
     "epochs": "how often the network sees every picture",
-    "batch_size": "pictures a step",
+    "batch_size": "pictures per step",
     "peak": "the largest learning rate",
     "warm_up": "epochs in which the learning rate rises; then it falls along a cosine",
     "momentum": "of the optimiser",
     "weight_decay": "of the weights; biases and batch norm have none",
     "flip": "mirror pictures left to right at random",
-    "shift": "move pictures at random, by up to so many pixels",
+    "shift": "move pictures at random, by up to this many pixels",
     "seed": "of the initial weights, of pictures made here, of order, flips and shifts",
     "parts": "into how many parts a batch is cut: batch norm sees one at a time (default one for each process)",
 }
@@ -102,7 +102,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=RESULTS / "train", help="the folder for the files (default %(default)s)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the training in that folder, as it was begun")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the training in that folder, with its settings"
+    )
     parser.add_argument(
         "--save-every", type=positive, default=50, help="steps from checkpoint to checkpoint (default %(default)s)"
     )
@@ -123,7 +125,7 @@ def run(
     """Train, or go on with it; True. Raises ValueError or RuntimeError with a line that says why it can't be done."""
     import_module("matplotlib")  # if it is missing, say so before the training, not after it
     world = mpi.world()
-    with world.all_or_none():
+    with world.all_or_none(), world.sharing_cores():
         arrays, about = world.from_first(found(output, resume) if world.rank == 0 else None)
         chosen = settled(settings, about, world.size)
         net, data, validation = prepared(chosen, folder)

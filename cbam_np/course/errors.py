@@ -104,7 +104,7 @@ def _all_padded(frame: FrameType) -> str:
 
 
 def _assigned(line: str) -> list[ast.expr]:
-    """What stands on the right of `line`, if it is an assignment."""
+    """What is on the right of `line`, if it is an assignment."""
     try:
         statement = ast.parse(line).body[0]
     except (SyntaxError, IndexError):
@@ -251,7 +251,7 @@ def _explained(
     if "unpack" in message and segment.endswith(".shape"):
         return facts, ("How many axes has this array, and how many names stand on the left?",)
     if "unpack" in message:
-        return facts, ("Count: how many things come back here, and how many names stand on the left?",)
+        return facts, ("Count: how many things come back here, and how many names are on the left?",)
     handed = next((t for t, v in values.items() if isinstance(v, (tuple, list))), "")
     if "missing" in message and "positional argument" in message and handed:
         return facts, (

@@ -261,7 +261,7 @@ HINTS = (  # how a fact begins or what is in it, what the code must have for the
     ),
     ("summed over", "", "Which line should sum over it? (What is used many times gets the sum of the gradients.)"),
     ("averaged over", "", "Which axes are left in the shape that the stub gives?"),
-    ("mirrored along", "", "In which direction does each index run, on the way forward and on the way back?"),
+    ("mirrored along", "", "In which direction does each index run, in forward and in backward?"),
     ("times the expected", "", "Where does this factor come from, or where did it get lost?"),
     ("same for every d_out", "", "Where does d_out enter? The chain rule multiplies the slope with it."),
     (

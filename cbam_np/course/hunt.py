@@ -209,6 +209,23 @@ class Case:
         return {line_of(old): old for old in self.changed}
 
 
+# What others' modules differ from the paper in: how many do, and one that does. A test counts again, in the results
+# that the page "CBAM in the wild" shows.
+AUDITED, COMPARED = 46, 39  # modules; those whose gradients could be compared
+IN_THE_WILD = {
+    "concat order": (15, "the code that the paper's authors released, and what follows it"),
+    "F instead of F′ into the spatial branch": (1, "DhinanjayaFernando/Biofusion_team_PULSE_PIRATES"),
+    "no max branch (the average twice)": (1, "BobMcDear/attention-in-vision"),
+}
+
+
+def in_the_wild(name: str) -> str:
+    """How many modules on the page "CBAM in the wild" differ from the paper in this, and an example."""
+    count, example = IN_THE_WILD[name]
+    differ = "differs" if count == 1 else "differ"
+    return f"{count} of the {AUDITED} modules on the page CBAM in the wild {differ} from the paper in this: {example}"
+
+
 CASES = {
     "A": Case(
         {"return d_h * (h > 0)": "return d_h * (h >= 0)"},
@@ -217,9 +234,8 @@ CASES = {
             "d_w2 is right and d_w1 is wrong. One function has its backward between the two.",
             "h is the output of a ReLU. Is it ever negative?",
         ),
-        "No output of a ReLU is negative, so h >= 0 is always true and the mask stops nothing. Seen in a "
-        "tutorial of the "
-        "NumPy project itself.",
+        "No output of a ReLU is negative, so h >= 0 is always true and the mask stops nothing. Seen in a tutorial of "
+        "the NumPy project itself, Deep learning on MNIST: its relu2deriv(output) is output >= 0.",
         "the ReLU's mask is always true",
     ),
     "B": Case(
@@ -231,26 +247,22 @@ CASES = {
             "F is used twice in (1). Are there two contributions to d_f?",
             "Look at the last line of the backward of cbam. What has become of d_f_map?",
         ),
-        "The map was treated as a constant, so one of the two paths to F is missing. Nothing crashes, and "
-        "all parameters "
-        "of this block learn as they should; what suffers is every layer before it.",
+        "The map was treated as a constant, so one of the two paths to F is missing. Nothing crashes, and all "
+        "parameters of this block learn as they should; what suffers is every layer before it. A path is lost "
+        f"this easily only when you derive by hand: the {COMPARED} modules on the page CBAM in the wild whose "
+        "gradients could be compared have both, since PyTorch derives them.",
         "the path through M_c is dropped",
     ),
     "C": Case(
-        {
-            "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, a : a + H, b : b + W], axis=(0, 2, 3))": (
-                "d_kernel[0, :, a, b] = np.sum(d_out * x_pad[:, :, b : b + H, a : a + W], axis=(0, 2, 3))"
-            ),
-        },
+        {"d_f1 = m_s * d_f2 + d_f1_map": "d_f1 = m_s + d_f1_map"},
         (
-            "d_kernel is wrong, and all that comes after it is right. So the mistake isn't on the way to F.",
-            "d_kernel is made in one place. Check that part alone: part('conv2d') is an operation like any other.",
-            "Compare the window in the forward pass of conv2d with the windows in its backward, letter by letter.",
+            "With ones all is right, with a random d_out it isn't. What can tell ones from random numbers?",
+            "d_kernel is right, so the way to the map is. Which other path comes back from F″ to F′?",
+            "Each term of a gradient has the upstream gradient as a factor. Find one that hasn't.",
         ),
-        "Rows and columns of the window are swapped. With one pixel, or with a symmetric input, nobody would "
-        "notice. Height "
-        "and width swapped in a kernel were seen in a teaching library too.",
-        "rows and columns are swapped in d_kernel",
+        "One path forgot to multiply by d_f2. With d_f2 = 1 that can't be seen, and a test that adds up all outputs "
+        "and differentiates the sum has d_f2 = 1.",
+        "one path forgets d_out",
     ),
     "D": Case(
         {
@@ -265,23 +277,21 @@ CASES = {
             "Which tool knows the formulas? What does it say, with ties and without?",
             "The maximum comes first, that is true. And what happens to the kernel's two channels?",
         ),
-        "The maximum comes first and the kernel's two channels are swapped too, so the sum is the same. It "
-        "is ugly, and "
-        "it is right: what looks wrong has to be measured as well.",
+        "The maximum comes first and the kernel's two channels are swapped too, so the sum is the same. It is ugly, "
+        "and it is right: what looks wrong has to be measured as well.",
         "innocent: swapped twice",
     ),
     "E": Case(
-        {"d_f1 = m_s * d_f2 + d_f1_map": "d_f1 = m_s + d_f1_map"},
+        {"max_c, maximum_backward = maximum(pixels, axis=2)": "max_c, maximum_backward = average(pixels, axis=2)"},
         (
-            "With ones all is right, with a random d_out it isn't. What can tell ones from random numbers?",
-            "d_kernel is right, so the way to the map is. Which other path comes back from F″ to F′?",
-            "Each term of a gradient has the upstream gradient as a factor. Find one that hasn't.",
+            "Every gradient fits its slopes, and the output differs from PyTorch. Then the backward pass isn't "
+            "to blame.",
+            "Halve the block: does its channel_map give what the right one gives? Then does its spatial_map?",
+            "The name on the left of a line promises something. Does the right side keep it?",
         ),
-        "One path forgot to multiply by d_f2. With d_f2 = 1 that can't be seen. Ten teaching projects were "
-        "examined for this "
-        "very reason: in one of them 24 of 35 backward functions could ignore their upstream gradient, and "
-        "all tests passed.",
-        "one path forgets d_out",
+        "The average is taken twice, once under the name of the maximum. All shapes fit, all gradients are right, and "
+        f"it trains. {in_the_wild('no max branch (the average twice)')}.",
+        "the average twice, no maximum",
     ),
     "F": Case(
         {
@@ -291,14 +301,13 @@ CASES = {
             "d_kernel",
         },
         (
-            "Every gradient fits its slopes, and the output differs from PyTorch. Then the backward pass isn't "
-            "to blame.",
+            "Each of its parts gives what the right one gives. So how are they put together?",
             "It is the right gradient of a wrong function. Compare the forward pass of cbam with (1) and (2).",
             "(2) is M_s(F′) ⊗ F′. What is the spatial map computed from here? Three lines belong together.",
         ),
-        "The spatial stage pools F where (2) says F′. Forward and backward agree with each other, so no "
-        "gradient check can "
-        "see it. Seen in the document itself: its formulas (8) and (9) have F.",
+        "The spatial stage pools F where (2) says F′. Forward and backward agree with each other, so no gradient "
+        "check can see it. Seen in the document itself: its formulas (8) and (9) have F. And "
+        f"{in_the_wild('F instead of F′ into the spatial branch')}.",
         "the spatial map is made from F",
     ),
     "G": Case(
@@ -308,9 +317,8 @@ CASES = {
             "compare(tied=True) shows it. Which function asks who is the largest?",
             "If two entries are both the largest, what do their gradients add up to here?",
         ),
-        "Every tied entry got the full gradient; their shares have to add up to it. Seen in Chainer and in "
-        "DeZero. Flat "
-        "parts of an image, and zeros behind a ReLU, are full of ties.",
+        "Every tied entry got the full gradient; their shares have to add up to it. Seen in Chainer's maximum, "
+        "chainer/functions/math/minmax.py. Flat parts of an image, and zeros behind a ReLU, are full of ties.",
         "ties get the full gradient each",
     ),
     "H": Case(
@@ -320,10 +328,9 @@ CASES = {
             "Is the channel map the same as that of the right block? Then what about the spatial map?",
             "The kernel has one channel for each pooled map. Which of the two comes first in (10)?",
         ),
-        "[max; avg] in place of [avg; max]. Trained from the start, this block is as good as yours: its "
-        "kernel has its two "
-        "channels the other way round. Seen in the code that the paper's authors released. With weights from the other "
-        "order it is wrong, and nothing says so.",
+        "[max; avg] in place of [avg; max]. Trained from the start, this block is as good as yours: its kernel has its "
+        "two channels the other way round. With weights from the other order it is wrong, and nothing says so. "
+        f"{in_the_wild('concat order')}.",
         "[max; avg] in place of [avg; max]",
     ),
 }

@@ -171,7 +171,7 @@ class _Judge:
             self.quiet("forward")
         if runs and not self.exercise.plain:
             if any(run.backward is None for run in runs):
-                raise WrongError(Finding("backward: not written yet"), FORWARD)
+                raise WrongError(Finding("backward not written yet"), FORWARD)
             for i, run in enumerate(runs):
                 try:
                     self.backward(run)
@@ -205,7 +205,7 @@ class _Judge:
             return WrongError(Finding(f"calls {last}, which isn't written yet"), WAITS)
         if during == "forward":
             return WrongError(Finding(""), UNWRITTEN)
-        return WrongError(Finding("backward: not written yet"), FORWARD)
+        return WrongError(Finding("backward not written yet"), FORWARD)
 
     def forward(self, case: Case) -> Run:
         """Call it, and take apart what it returns."""
@@ -270,7 +270,7 @@ class _Judge:
         ):
             raise WrongError(
                 Finding(
-                    "backward: not written yet",
+                    "backward not written yet",
                     (("note", "the output is right and comes alone; from now on return two things: out, backward"),),
                     named="backward isn't returned",
                 ),
@@ -450,7 +450,7 @@ class _Judge:
                 hint = (
                     "Is the line with return missing?"
                     if exercise.plain
-                    else "None stands in its place. What is the gradient of this input?"
+                    else "it is None. What is the gradient of this input?"
                 )
                 named = "return is missing" if exercise.plain else f"{name} is None"
             raise _wrong(during, f"{name} as a NumPy array", _kind(got[i]), hint, named)

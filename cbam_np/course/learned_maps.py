@@ -97,10 +97,21 @@ def features(net: Any, x: np.ndarray) -> np.ndarray:
     raise AssertionError(BLOCK)
 
 
-def draw(data: dict[str, np.ndarray]) -> bytes:
+def draw(data: dict[str, np.ndarray], dark: bool = False) -> bytes:
     """The GIF: the scenes, their maps as they change, and the scenes times their maps; the last frame stays longest."""
+    import matplotlib as mpl
+
+    paper, ink = ("#141414", "#ebebeb") if dark else ("white", "black")
+    style: dict[Any, Any] = dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor"], ink)
+    with mpl.rc_context(style | {"figure.facecolor": paper}):
+        return animate(data, paper)
+
+
+def animate(data: dict[str, np.ndarray], paper: str) -> bytes:
+    """The same in matplotlib's present style, whose paper has this colour."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -129,6 +140,7 @@ def draw(data: dict[str, np.ndarray]) -> bytes:
         canvas.draw()
         frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
     colours = [*colormaps["viridis"](np.linspace(0, 1, 28))[:, :3], *np.linspace(0, 1, 20)[:, None] * np.ones(3)]
+    colours += [] if paper == "white" else [np.array(to_rgb(paper))]  # white is one of the greys
     palette = Image.new("P", (1, 1))
     palette.putpalette(np.round(255 * np.array(colours)).astype(np.uint8).tobytes())
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in frames]

@@ -16,10 +16,10 @@ def spatial_parts(d_f2: Array, f1: Array, kernel: Array) -> dict[str, Array]:
     pooled, concat_backward = ops.concat(avg_s, max_s)
     u, conv_backward = ops.conv2d(pooled, kernel)
     m_s, sigmoid_backward = ops.sigmoid(u)
-    d_m_s, d_f1_gate = ops.gate(m_s, f1)[1](d_f2)
+    d_m_s, d_f1_direct = ops.gate(m_s, f1)[1](d_f2)
     d_pooled, _, _ = conv_backward(sigmoid_backward(d_m_s))
     d_avg_s, d_max_s = concat_backward(d_pooled)
-    return dict(zip(PATHS, (d_f1_gate, avg_backward(d_avg_s), max_backward(d_max_s)), strict=True))
+    return dict(zip(PATHS, (d_f1_direct, avg_backward(d_avg_s), max_backward(d_max_s)), strict=True))
 
 
 def channel_parts(d_f1: Array, f: Array, w1: Array, w2: Array) -> dict[str, Array]:
@@ -28,9 +28,9 @@ def channel_parts(d_f1: Array, f: Array, w1: Array, w2: Array) -> dict[str, Arra
     max_c, max_backward = ops.max_pool_over_space(f)
     s, mlp_backward = ops.shared_mlp(avg_c, max_c, w1, w2)
     m_c, sigmoid_backward = ops.sigmoid(s[:, :, None, None])
-    d_m_c, d_f_gate = ops.gate(m_c, f)[1](d_f1)
+    d_m_c, d_f_direct = ops.gate(m_c, f)[1](d_f1)
     d_avg_c, d_max_c, *_ = mlp_backward(sigmoid_backward(d_m_c)[:, :, 0, 0])
-    return dict(zip(PATHS, (d_f_gate, avg_backward(d_avg_c), max_backward(d_max_c)), strict=True))
+    return dict(zip(PATHS, (d_f_direct, avg_backward(d_avg_c), max_backward(d_max_c)), strict=True))
 
 
 def routes(f: Array, params: Params, d_f2: Array) -> Array:

@@ -244,9 +244,9 @@ def where_it_goes(f: np.ndarray, d_avg: np.ndarray, d_max: np.ndarray, d_pooled:
     limit = np.abs(d_max).max()
     for c, row in enumerate(axes):
         numbers_in_boxes(row[0], f[c], f"channel {c} of F")
-        upstream = f"upstream {d_pooled[c]:g}".replace("-", "−")
-        numbers_in_boxes(row[1], d_avg[c], f"through the average ({upstream})", limit)
-        numbers_in_boxes(row[2], d_max[c], f"through the maximum ({upstream})", limit)
+        upstream = f"{d_pooled[c]:g} through".replace("-", "−")
+        numbers_in_boxes(row[1], d_avg[c], f"{upstream} the average", limit)
+        numbers_in_boxes(row[2], d_max[c], f"{upstream} the maximum", limit)
     plt.show()
 
 

@@ -304,7 +304,7 @@ def lost_paths(lost: Mapping[str, Sequence[float]]) -> None:
     """For each path a row of dots: how wrong dF is without it, in each block."""
     _, ax = subplots(1, 1, (8, 2.6))
     for y, values in enumerate(lost.values()):
-        ax.semilogx(values, np.full(len(values), y), "o", color=BLUE, alpha=0.5)
+        ax.semilogx(values, np.full(len(values), y), "o", color=BLUE, alpha=0.5, clip_on=False)
     ax.axvline(1e-2, color=BACKWARD, linestyle="--")
     ax.text(1.05e-2, -0.7, "tolerance 0.01", color=BACKWARD, fontsize=9)
     ax.set_yticks(range(len(lost)), [f"without the {name}" for name in lost])

@@ -8,16 +8,20 @@ from matplotlib.patches import Rectangle
 
 from cbam_np.course.pictures_a import BLUE, ORANGE, RED, frame, lines, numbers_in_boxes, picture
 
+YELLOW = "#ffd92f"
 FIRST, SECOND = "#c0392b", "#2f6fb0"  # two frames that can be told apart in grey as well: the second one is dashed
 
 
-def grid(ax: Any, values: np.ndarray, title: str = "", grey: np.ndarray | None = None, size: float = 10) -> None:
-    """Numbers in white boxes; grey ones are padding."""
+def grid(
+    ax: Any, values: np.ndarray, title: str = "", grey: np.ndarray | None = None, yellow: float | None = None
+) -> None:
+    """Numbers in white boxes; grey ones are padding, and those of the value `yellow` are marked, on dark pages too."""
     for (i, j), value in np.ndenumerate(values):
-        padding = grey is not None and grey[i, j]
-        ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#e4e4e4" if padding else "white"))
-        text = f"{value:g}".replace("-", "−")
-        ax.text(j, i, text, ha="center", va="center", color="grey" if padding else "black", fontsize=size)
+        padding, marked = grey is not None and grey[i, j], value == yellow
+        face = YELLOW if marked else "#e4e4e4" if padding else "white"
+        ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=face, gid="kept" if marked else None))
+        text = ax.text(j, i, f"{value:g}".replace("-", "−"), ha="center", va="center", fontsize=10)
+        text.set(color="grey" if padding else "black", gid="kept" if marked else None)
     ax.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(values.shape[0] - 0.5, -0.5), aspect="equal")
     lines(ax, *values.shape)
     ax.set_title(title, fontsize=10)
@@ -80,10 +84,7 @@ def every_window_a_column(x: np.ndarray, columns: np.ndarray, k: int, pixel: int
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", width_ratios=(6, 13))
     padded = np.pad(x, p)
     for ax, values, title in ((left, padded, "the picture, padded"), (right, columns, "columns")):
-        grid(ax, values, title, values == 0)
-        for i, j in np.argwhere(values == pixel):
-            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#ffd92f", zorder=1.5))
-            ax.text(j, i, f"{pixel}", ha="center", va="center", zorder=2)
+        grid(ax, values, title, values == 0, yellow=pixel)
     frame(left, 1, 1, k, k, FIRST)
     frame(right, 0, W + 1, k * k, 1, FIRST)
     frame(left, 0, 2, H, W, SECOND, "--")
@@ -125,7 +126,7 @@ def line_matrix(colours: tuple[str, ...] = (ORANGE, "#d5f0dc", BLUE)) -> None:
     ax.set_xticks(range(5), [f"$x_{j}$" for j in range(5)], fontsize=12)
     ax.set_yticks(range(3), [f"$u_{i}$" for i in range(3)], fontsize=12)
     ax.tick_params(length=0)
-    ax.set_xlabel("forward: along a row (black)      backward: down a column (red)")
+    ax.set_xlabel("forward: along a row      backward: down a column (red)")
     plt.show()
 
 
@@ -175,7 +176,7 @@ def kernel_seen_from_a_pixel(kernel: np.ndarray, met: np.ndarray) -> None:
     ax = axes[1]
     ax.set(xlim=(-0.5, 4.5), ylim=(4.5, -0.5), aspect="equal")
     lines(ax, 5, 5)
-    ax.add_patch(Rectangle((1.5, 1.5), 1, 1, facecolor="#ffd92f"))
+    ax.add_patch(Rectangle((1.5, 1.5), 1, 1, facecolor=YELLOW, gid="kept"))
     for i, colour, style in ((0, FIRST, "-"), (2, SECOND, "--")):
         frame(ax, i, i, 3, 3, colour, style)
         at = 0.5 if i == 0 else 3.5

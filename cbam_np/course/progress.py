@@ -1,5 +1,6 @@
 """How far the learner's file is: each of its functions judged, and what is printed about one."""
 
+import os
 import textwrap
 import traceback
 from collections.abc import Iterator
@@ -14,6 +15,15 @@ from cbam_np.course.judge import FORWARD, RIGHT, UNWRITTEN, WAITS, WRONG, OutOfT
 
 WIDTH = 100
 SECONDS_TO_LOAD = 20
+HINTS = "CBAM_NP_HINTS"  # the environment variable that says how many hints are shown unasked
+
+
+def hints_unasked() -> int:
+    """1, or what the variable says. Raises ValueError."""
+    text = os.environ.get(HINTS, "1")
+    if not text.isdecimal():
+        raise ValueError(f"{HINTS}: expected a whole number from 0, got {text!r}")
+    return int(text)
 
 
 class UnusableFileError(Exception):
@@ -27,7 +37,8 @@ def read(path: Path) -> ModuleType:
             return my_file.load(path)
     except FileNotFoundError:
         raise UnusableFileError(
-            f"there is no file {path}. Run this beside your my_cbam.py, or name it in the variable {my_file.VARIABLE}"
+            f"there is no file {path}. `make learn` makes one in my-course/. Run this in its folder, or name the file: "
+            f"`cbam-np course --file ...`, or in the variable {my_file.VARIABLE}"
         ) from None
     except UnicodeDecodeError:
         raise UnusableFileError(f"{path.name} is not a text in UTF-8; save it again with this encoding") from None
@@ -97,8 +108,8 @@ def verdicts(path: Path) -> dict[str, Verdict]:
     return {name: verdict_on(name, module, known) for name in EXERCISES}
 
 
-def report(verdict: Verdict, done: int, stage: int) -> str:
-    """What `check` prints. stage: up to which of the hints, from 1; 0 for none."""
+def report(verdict: Verdict, done: int, stage: int, more: str = 'check("{name}", hint={stage})') -> str:
+    """What `check` prints. stage: up to which of the hints, from 1; 0 for none. more: how to ask for the next one."""
     name, finding = verdict.name, verdict.finding
     state = f"{finding.head}" if verdict.state in (WRONG, FORWARD, WAITS) and finding.head else verdict.state
     if verdict.state == WRONG:
@@ -109,11 +120,12 @@ def report(verdict: Verdict, done: int, stage: int) -> str:
     if verdict.state == UNWRITTEN:
         return lines[0]
     rows = list(finding.lines) + [("remark", text) for text in verdict.remarks]
-    stage = max(0, min(stage, len(finding.hints)))
-    rows += [(f"hint {i + 1}", text) for i, text in enumerate(finding.hints[:stage])]
+    rows += [(f"hint {i + 1}", text) for i, text in enumerate(finding.hints[: max(0, stage)])]
     lines += _rows(rows)
     if stage < len(finding.hints):
-        lines.append(f'  for more: check("{name}", hint={stage + 1})')
+        lines.append(f"  for more: {more.format(name=name, stage=max(0, stage) + 1)}")
+    elif stage > max(1, len(finding.hints)):
+        lines.append("  no further hint")
     return "\n".join(lines)
 
 
@@ -126,11 +138,12 @@ def _rows(rows: list[tuple[str, str]]) -> Iterator[str]:
         yield from (f"  {'':<{width}}  {part}" for part in parts[1:])
 
 
-def check(name: str, hint: int = 1) -> None:
+def check(name: str, hint: int | None = None) -> None:
     """Judge one function of your my_cbam.py, as the file is saved now, and print what comes out.
 
-    hint: how many stages of hints are shown, if there are any to give; 0 shows facts only. The file is the one beside
-    the notebook, or the one that the environment variable CBAM_NP_MY_CBAM names. Nothing is raised for a wrong answer.
+    hint: how many stages of hints are shown, if there are any to give; 0 shows facts only; 1 if nothing else is said in
+    the environment variable CBAM_NP_HINTS. The file is the one beside the notebook, or the one that the environment
+    variable CBAM_NP_MY_CBAM names. Nothing is raised for a wrong answer.
     """
     if name not in EXERCISES:
         print(f"{name}: there is no such function in the course; there are {', '.join(EXERCISES)}")
@@ -140,4 +153,5 @@ def check(name: str, hint: int = 1) -> None:
     except UnusableFileError as error:
         print(f"{name}: not judged. {error}")
         return
-    print(report(found[name], sum(verdict.done for verdict in found.values()), hint))
+    stage = hints_unasked() if hint is None else hint
+    print(report(found[name], sum(verdict.done for verdict in found.values()), stage))

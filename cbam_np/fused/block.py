@@ -56,14 +56,25 @@ def cbam(f: Array, params: Params, ties: Ties = "first", maps: Params | None = N
         F″ = M_s(F′) ⊗ F′
 
     F′ is not stored, and backward needs only F, the two maps and a few vectors besides; `cbam_np.fused.loops` derives
-    why. Arguments, results and errors are those of `cbam_np.cbam`, for NumPy arrays of float32 or float64.
-
-    f: (N, C, H, W), params, ties and maps as there -> f2: (N, C, H, W). `backward(d_f2)` returns d_f and a dict with
-    the gradient of every parameter. f and d_f2 are copied if they are not contiguous, or read-only.
-
+    why. f and d_f2 are copied if they are not contiguous, or read-only.
     `numba.get_num_threads()` threads share the samples; the result is the same for any number of them.
-
     Raises TypeError also for arrays of another library or dtype, RuntimeError without Numba.
+
+    Parameters
+    ----------
+    f : float32 or float64 NumPy array (N, C, H, W)
+    params : dict of such arrays
+        As in `cbam_np.cbam`.
+    ties : "first" or "split"
+        Which entry gets the gradient where several tie for a maximum, see `max_pool_over_space`.
+    maps : dict, optional
+        M_c (N, C, 1, 1) and M_s (N, 1, H, W) are stored in it as "channel" and "spatial".
+
+    Returns
+    -------
+    f2 : same dtype, (N, C, H, W)
+    backward : d_f2 -> d_f, grads
+        grads is a dict with the gradient of every parameter.
     """
     loops = compiled_loops()
     N, C, H, W = f.shape

@@ -9,10 +9,10 @@ The loops see one sample: F[c,p], where p counts the P = H·W pixels row by row.
     (10)         M_s                     from these 2P numbers
     (7) (11)     F″[c,p] = M_s[p] F′[c,p]                                F         F″
 
-F′ is never stored: one product makes it again. Backward, write a = dF^s_avg / C and b = dF^s_max, and k*(p) for the
+F′ is never stored: one product makes it again. Backward, write a = dF^s_avg / C and b = dF^s_max, and c*(p) for the
 channel that wins pixel p. Then
 
-    dF′[c,p] = M_s[p] dF″[c,p] + a[p] + b[p] · [c = k*(p)]                         (11) (8) (9)
+    dF′[c,p] = M_s[p] dF″[c,p] + a[p] + b[p] · [c = c*(p)]                         (11) (8) (9)
 
 But a and b come back through (10), which needs all of dM_s first:
 
@@ -21,7 +21,7 @@ But a and b come back through (10), which needs all of dM_s first:
 
 So dF′ has to wait for a pass, and dM_c with it? Not all of it. Put dF′ in, and the sum falls into three:
 
-    dM_c[c] = Σ_p M_s[p] dF″[c,p] F[c,p]  +  Σ_p a[p] F[c,p]  +  Σ_{p: k*(p)=c} b[p] F[c,p]
+    dM_c[c] = Σ_p M_s[p] dF″[c,p] F[c,p]  +  Σ_p a[p] F[c,p]  +  Σ_{p: c*(p)=c} b[p] F[c,p]
 
 The first needs neither a nor b: it shares its pass with dM_s. The third has P terms in all, not C·P. Once dM_c is
 known, (6) and (5) give dF^c_avg and dF^c_max, and with p*(c) for the pixel that wins channel c
@@ -29,7 +29,7 @@ known, (6) and (5) give dF^c_avg and dF^c_max, and with p*(c) for the pixel that
     dF[c,p] = M_c[c] dF′[c,p] + dF^c_avg[c] / P + dF^c_max[c] · [p = p*(c)]        (7) (3) (4)
 
     backward                                                             reads     writes
-    (11) (7)     dM_s, first part of dM_c; k*                            F, dF″
+    (11) (7)     dM_s, first part of dM_c; c*                            F, dF″
     (10)         a, b
     (7) (8)      second part of dM_c; p*                                 F
     (7) (9)      third part of dM_c
@@ -287,7 +287,7 @@ def backward(
 def gates_backward(
     f: Array, d_f2: Array, m_c: Array, m_s: Array, max_s: Array, d_m_c: Array, d_m_s: Array, winner: Array
 ) -> None:
-    """(11): dM_s[p] = Σ_c dF″ F′; (7): first part of dM_c[c] = Σ_p M_s dF″ F; (9): the winner k* of each pixel."""
+    """(11): dM_s[p] = Σ_c dF″ F′; (7): first part of dM_c[c] = Σ_p M_s dF″ F; (9): the winner c* of each pixel."""
     C, P = f.shape
     last = np.int32(C - 1)  # wins if nobody else does
     d_m_s[:] = 0
@@ -412,14 +412,14 @@ def features_backward(d_f2: Array, m_c: Array, m_s: Array, a: Array, d_avg_c: Ar
 
 @compiled
 def winners_to_gates(f: Array, b: Array, winner_s: Array, d_m_c: Array) -> None:
-    """(7), (9): third part of dM_c: b[p] F[k*,p] for each pixel."""
+    """(7), (9): third part of dM_c: b[p] F[c*,p] for each pixel."""
     for p in range(b.size):
         d_m_c[winner_s[p]] += b[p] * f[winner_s[p], p]
 
 
 @compiled
 def winners_to_features(m_c: Array, b: Array, winner_s: Array, d_max_c: Array, winner_c: Array, d_f: Array) -> None:
-    """(7), (9): M_c[k*] b[p] to the winner of each pixel; (4): dF^c_max[c] to the winner of each channel."""
+    """(7), (9): M_c[c*] b[p] to the winner of each pixel; (4): dF^c_max[c] to the winner of each channel."""
     for p in range(b.size):
         d_f[winner_s[p], p] += m_c[winner_s[p]] * b[p]
     for c in range(d_max_c.size):

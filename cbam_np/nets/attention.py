@@ -32,18 +32,29 @@ CHOICES = {
 class Attention:
     """Which attention every block of a network has: the options of `resnet` and `vgg`.
 
-    attention: "none"; "se", a channel map of the average alone; "channel" or "spatial", one half of CBAM; or "cbam".
-    variant: "document", the eleven formulas; or "released", as in the authors' code: biases in the MLP, and batch norm
-    after the k×k convolution, whose γ starts at 0, so that every spatial gate starts at exactly 1/2.
-    reduction: r of the MLP. kernel_size: k of the spatial convolution, odd.
-    pooling: what the MLP sees of a channel: its average, its maximum, or both.
-    spatial_pooling: what the k×k convolution sees of a pixel: average, maximum, both, or "conv", a 1×1 convolution.
-    order: which half comes first; or "parallel", where both maps are made of F and F″ = M_s(F) ⊗ M_c(F) ⊗ F.
-    fused: compute the block with `cbam_np.fused.cbam`, several times faster, on NumPy in float32 and float64. It knows
-    the eleven formulas: attention="cbam", all other options as they are by default, but for reduction and kernel_size.
-
     Weights start uniform in ±1/√fan_in, as in `cbam_np.CBAM`, biases from 0; the convolutions of "released" start as
     all others do, from `he`. Raises ValueError for anything else, RuntimeError for `fused` without Numba.
+
+    Parameters
+    ----------
+    attention : "none", "se", "channel", "spatial" or "cbam"
+        "se": a channel map of the average alone; "channel", "spatial": one half of CBAM.
+    variant : "document" or "released"
+        The eleven formulas; or as in the authors' code: biases in the MLP, and batch norm after the k×k convolution,
+        whose γ starts at 0, so that every spatial gate starts at exactly 1/2.
+    reduction : int
+        r of the MLP.
+    kernel_size : int, odd
+        k of the spatial convolution.
+    pooling : "avg", "max" or "both"
+        What the MLP sees of a channel: its average, its maximum, or both.
+    spatial_pooling : "avg", "max", "both" or "conv"
+        What the k×k convolution sees of a pixel; "conv" is a 1×1 convolution.
+    order : "channel-spatial", "spatial-channel" or "parallel"
+        Which half comes first; in parallel both maps are made of F and F″ = M_s(F) ⊗ M_c(F) ⊗ F.
+    fused : bool
+        Compute the block with `cbam_np.fused.cbam`, several times faster, on NumPy in float32 and float64. It knows the
+        eleven formulas: attention="cbam", all other options as they are by default, but for reduction and kernel_size.
     """
 
     attention: str = "none"
@@ -74,9 +85,16 @@ class Attention:
             compiled_loops()
 
     def layers(self, block: str, channels: int) -> tuple[Layer, ...]:
-        """The layers for one block, which has that many channels; none for "none".
+        """The layers for one block; none for "none".
 
         Raises ValueError if `reduction` leaves the MLP without a hidden unit.
+
+        Parameters
+        ----------
+        block : str
+            Its name.
+        channels : int
+            How many it has.
         """
         if self.attention == "none":
             return ()
@@ -176,9 +194,9 @@ class Gated:
         out, gate_backward = ops.gate(m, f)
 
         def backward(d_out: Array) -> tuple[Array, Params]:
-            d_m, d_f_gate = gate_backward(d_out)
+            d_m, d_f_direct = gate_backward(d_out)
             d_f_map, grads = map_backward(d_m)
-            return d_f_gate + d_f_map, grads
+            return d_f_direct + d_f_map, grads
 
         return out, backward
 
@@ -232,10 +250,10 @@ class Parallel:
 
         def backward(d_f2: Array) -> tuple[Array, Params]:
             d_m_s, d_f1 = gate_s_backward(d_f2)
-            d_m_c, d_f_gates = gate_c_backward(d_f1)
+            d_m_c, d_f_directs = gate_c_backward(d_f1)
             d_f_spatial, spatial_grads = spatial_backward(d_m_s)
             d_f_channel, channel_grads = channel_backward(d_m_c)
-            return d_f_gates + d_f_spatial + d_f_channel, channel_grads | spatial_grads
+            return d_f_directs + d_f_spatial + d_f_channel, channel_grads | spatial_grads
 
         return f2, backward
 

@@ -20,9 +20,18 @@ VELOCITY = ".velocity"  # after the name of a parameter: its velocity
 
 
 def save(path: Path, net: Network, state: State, about: dict[str, Any], others: Params | None = None) -> None:
-    """Write all that a training needs to go on. about: what else is to be known, in JSON's types; others: arrays.
+    """Write all that a training needs to go on.
 
     Parameters and buffers have their own names, so anything that reads safetensors can read the network.
+
+    Parameters
+    ----------
+    path : Path
+    net : Network
+    state : State
+    about : dict
+        What else is to be known, in JSON's types.
+    others : dict of arrays, optional
     """
     velocity = {name + VELOCITY: v for name, v in state.velocity.items()}
     others = others or {}
@@ -34,6 +43,12 @@ def restore(net: Network, arrays: Params, about: dict[str, Any]) -> tuple[State,
     """Put what `read` gave into `net`; the state to go on from, and the other arrays.
 
     Raises ValueError if the checkpoint is one of another network.
+
+    Parameters
+    ----------
+    net : Network
+    arrays : dict of arrays
+    about : dict
     """
     library = library_name(next(iter(net.params.values())))
     try:
@@ -47,7 +62,15 @@ def restore(net: Network, arrays: Params, about: dict[str, Any]) -> tuple[State,
 
 
 def write(path: Path, arrays: Params, about: dict[str, Any]) -> None:
-    """Write arrays of any library, and what is to be known about them, in JSON's types: whole or not at all."""
+    """Write arrays of any library, and what is to be known about them: whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    arrays : dict of arrays
+    about : dict
+        In JSON's types.
+    """
     from safetensors.numpy import save
 
     # safetensors takes the memory as it lies, and would store a transposed array wrongly
@@ -58,7 +81,13 @@ def write(path: Path, arrays: Params, about: dict[str, Any]) -> None:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file: whole or not at all, whatever happens to this process or this machine."""
+    """Write a file: whole or not at all, whatever happens to this process or this machine.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+    """
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         file.write(content)
@@ -72,7 +101,12 @@ def put(path: Path, content: bytes) -> None:
 
 
 def read(path: Path) -> tuple[Params, dict[str, Any]]:
-    """The arrays, on NumPy, and what is known about them. Raises ValueError if the file is damaged or another one."""
+    """The arrays, on NumPy, and what is known about them. Raises ValueError if the file is damaged or another one.
+
+    Parameters
+    ----------
+    path : Path
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -87,8 +121,14 @@ def read(path: Path) -> tuple[Params, dict[str, Any]]:
 class Log:
     """A file of JSON lines, one a record.
 
-    length: of the log that a checkpoint belongs to, in bytes. What was written after it is cut off, and written again
-    as the training repeats these steps. 0 begins a new log. Raises ValueError if the file is shorter.
+    Raises ValueError if the file is shorter than `length`.
+
+    Parameters
+    ----------
+    path : Path
+    length : int
+        Of the log that a checkpoint belongs to, in bytes. What was written after it is cut off, and written again as
+        the training repeats these steps. 0 begins a new log.
     """
 
     def __init__(self, path: Path, length: int = 0) -> None:
@@ -100,7 +140,13 @@ class Log:
         self._file.truncate(length)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add one line. It outlives this process at once, and the machine after `length`."""
+        """Add one line. It outlives this process at once, and the machine after `length`.
+
+        Parameters
+        ----------
+        record : dict
+            In JSON's types.
+        """
         self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
         self._file.flush()
 

@@ -33,8 +33,17 @@ from cbam_np.nets import cores
 def conv2d_in_lines(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray, Backward]:
     """`ops.conv2d` at stride 1 with padding (k-1)/2, on one core; see the top of the file.
 
-    x: (N, C, H, W), kernel: (O, C, k, k) with odd k, bias: (O,) -> out: (N, O, H, W).
-    `backward(d_out)` returns d_x, d_kernel, d_bias, with d_bias None if bias is None.
+    Parameters
+    ----------
+    x : float32 or float64 NumPy array (N, C, H, W)
+    kernel : same dtype, (O, C, k, k), k odd
+    bias : same dtype, (O,), optional
+
+    Returns
+    -------
+    out : same dtype, (N, O, H, W)
+    backward : d_out -> d_x, d_kernel, d_bias
+        d_bias is None if bias is None.
     """
     N, C, H, W = x.shape
     O, _, k, _ = kernel.shape

@@ -12,13 +12,24 @@ from cbam_np.nets.network import Network
 
 
 def all_finite(*arrays: Array) -> bool:
-    """Whether no entry is NaN or infinite. On a GPU this waits for the device, once."""
+    """Whether no entry is NaN or infinite. On a GPU this waits for the device, once.
+
+    Parameters
+    ----------
+    *arrays : floats of any shape
+    """
     xp = array_namespace(*arrays)
     return bool(xp.all(xp.stack([xp.all(xp.isfinite(x)) for x in arrays])))
 
 
 def first_fault(net: Network, x: Array) -> str:
-    """The name of the first layer of `net` whose output for `x` is not finite, or "" if there is none."""
+    """The name of the first layer of `net` whose output for `x` is not finite, or "" if there is none.
+
+    Parameters
+    ----------
+    net : Network
+    x : floats (N, channels, H, W)
+    """
     if not all_finite(x):
         return "the input"
     trial = copy(net)
@@ -33,7 +44,14 @@ def first_fault(net: Network, x: Array) -> str:
 
 
 def outputs(layer: Layer, x: Array, net: Arrays) -> Generator[tuple[Layer, Array], None, Array]:
-    """Every innermost layer in the order of the forward pass, with its output; returns the last of them."""
+    """Every innermost layer in the order of the forward pass, with its output; returns the last of them.
+
+    Parameters
+    ----------
+    layer : Layer
+    x : floats (N, channels, H, W)
+    net : Network
+    """
     match layer:
         case Chain(layers):
             for inner in layers:

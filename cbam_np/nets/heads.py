@@ -18,11 +18,17 @@ HEADS = ("class", "box", "linear box", "mask")
 
 
 def head_layers(head: str, channels: int, classes: int) -> tuple[Layer, ...]:
-    """The layers on top of a feature map (N, channels, H, W).
+    """The layers on top of a feature map (N, C, H, W).
 
-    "class": the average of each channel, then one linear layer -> logits (N, classes).
-    "box": the same with four outputs, through the sigmoid -> (N, 4), fractions of the image; "linear box" without it.
-    "mask": a 1×1 convolution -> logits (N, 1, H, W), one for each pixel of the feature map.
+    Parameters
+    ----------
+    head : "class", "box", "linear box" or "mask"
+        "class": the average of each channel, then one linear layer -> logits (N, classes). "box": the same with four
+        outputs, through the sigmoid -> (N, 4), fractions of the image; "linear box" without it. "mask": a 1×1
+        convolution -> logits (N, 1, H, W), one for each pixel of the feature map.
+    channels : int
+        C of the feature map.
+    classes : int
     """
     average = Plain(ops.avg_pool_over_space)
     match head:
@@ -41,21 +47,48 @@ def head_layers(head: str, channels: int, classes: int) -> tuple[Layer, ...]:
 def class_loss(logits: Array, labels: Array) -> tuple[Array, Array]:
     """The mean of `ops.softmax_cross_entropy`, and its gradient with respect to the logits.
 
-    logits: (N, K); labels: (N,) integers, or (N, K) probabilities -> loss: (), d_logits: (N, K).
+    Parameters
+    ----------
+    logits : floats (N, K)
+    labels : integers (N,) or probabilities (N, K)
+
+    Returns
+    -------
+    loss : float, ()
+    d_logits : floats (N, K)
     """
     return _mean(ops.softmax_cross_entropy, logits, labels)
 
 
 def box_loss(boxes: Array, targets: Array) -> tuple[Array, Array]:
-    """The mean of `ops.smooth_l1` over all coordinates. boxes, targets: (N, 4) -> loss: (), d_boxes: (N, 4)."""
+    """The mean of `ops.smooth_l1` over all coordinates, and its gradient with respect to the boxes.
+
+    Parameters
+    ----------
+    boxes, targets : floats (N, 4)
+
+    Returns
+    -------
+    loss : float, ()
+    d_boxes : floats (N, 4)
+    """
     return _mean(ops.smooth_l1, boxes, targets)
 
 
 def mask_loss(logits: Array, masks: Array) -> tuple[Array, Array]:
     """The mean of `ops.binary_cross_entropy` over all pixels of the feature map.
 
-    logits: (N, 1, h, w), masks: (N, 1, H, W) between 0 and 1 -> loss: (), d_logits: (N, 1, h, w).
     A mask that is s times as large is averaged over s×s pixels: its target is the share that is covered.
+
+    Parameters
+    ----------
+    logits : floats (N, 1, h, w)
+    masks : floats (N, 1, H, W), between 0 and 1
+
+    Returns
+    -------
+    loss : float, ()
+    d_logits : floats (N, 1, h, w)
     """
     check_nchw("logits", logits)
     check_nchw("masks", masks)

@@ -39,7 +39,12 @@ class Layer(Protocol):
         """Forward; and backward, which may be called more than once."""
 
     def first_params(self, seed: int) -> Params:
-        """Parameters by name, as training starts with them."""
+        """Parameters by name, as training starts with them.
+
+        Parameters
+        ----------
+        seed : int
+        """
 
     def first_buffers(self) -> Params:
         """What is neither trained nor input: running means and variances."""
@@ -63,7 +68,16 @@ def random_numbers(seed: int, name: str) -> np.random.Generator:
 
 
 def uniform(shape: Sequence[int], seed: int, name: str) -> np.ndarray:
-    """Uniform in ±1/√fan_in, PyTorch's default for linear layers; fan_in is the number of inputs of one output."""
+    """Uniform in ±1/√fan_in, PyTorch's default for linear layers; fan_in is the number of inputs of one output.
+
+    Parameters
+    ----------
+    shape : sequence of ints
+        Inputs from the second axis on.
+    seed : int
+    name : str
+        Of the parameter; each has its own numbers.
+    """
     bound = prod(shape[1:]) ** -0.5
     return random_numbers(seed, name).uniform(-bound, bound, shape)
 
@@ -74,6 +88,13 @@ def he(shape: Sequence[int], seed: int, name: str) -> np.ndarray:
     Going back through a convolution of stride 1 each d_x adds up O·k² products, half of which a ReLU has switched off:
     with this variance gradients keep their size from layer to layer. Source: He, Zhang, Ren, Sun, "Delving Deep into
     Rectifiers", ICCV 2015, section 2.2.
+
+    Parameters
+    ----------
+    shape : (O, C, k, k)
+    seed : int
+    name : str
+        Of the parameter; each has its own numbers.
     """
     fan_out = shape[0] * prod(shape[2:])
     return random_numbers(seed, name).normal(0.0, (2 / fan_out) ** 0.5, shape)
@@ -209,12 +230,22 @@ class Linear(Bare):
 
 @dataclass(frozen=True)
 class Chain:
-    """Layers one after the other. The chain of none is the identity, a residual block's plain shortcut."""
+    """Layers one after the other. The chain of none is the identity, a residual block's plain shortcut.
+
+    Parameters
+    ----------
+    layers : tuple of layers
+    """
 
     layers: tuple[Layer, ...]
 
     def first_params(self, seed: int) -> Params:
-        """Those of all layers."""
+        """Those of all layers.
+
+        Parameters
+        ----------
+        seed : int
+        """
         return {name: value for layer in self.layers for name, value in layer.first_params(seed).items()}
 
     def first_buffers(self) -> Params:
@@ -240,13 +271,23 @@ class Chain:
 
 @dataclass(frozen=True)
 class Residual:
-    """A residual block: out = ReLU(branch(x) + shortcut(x))."""
+    """A residual block: out = ReLU(branch(x) + shortcut(x)).
+
+    Parameters
+    ----------
+    branch, shortcut : Chain
+    """
 
     branch: Chain
     shortcut: Chain
 
     def first_params(self, seed: int) -> Params:
-        """Those of the branch, then those of the shortcut."""
+        """Those of the branch, then those of the shortcut.
+
+        Parameters
+        ----------
+        seed : int
+        """
         return self.branch.first_params(seed) | self.shortcut.first_params(seed)
 
     def first_buffers(self) -> Params:

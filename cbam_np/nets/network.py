@@ -28,10 +28,35 @@ class Network:
         logits = net(x)               # (N, channels, H, W) -> whatever its head gives
         d_x = net.backward(d_logits)  # fills net.grads
 
-    Attributes, all dicts by name: `params` (the trainable arrays; an optimiser replaces or changes them in place),
-    `grads` (of the last backward), `buffers` (running means and variances), `maps` (attention maps of the last
-    forward: {block: {"channel": (N, C, 1, 1), "spatial": (N, 1, H, W)}}, what there is of them). `training`: whether
-    batch norm uses the batch, and moves its running averages. A new network is in training, as in PyTorch.
+    A new network is in training, as in PyTorch.
+
+    Parameters
+    ----------
+    layers : Layer
+        The whole network, a chain.
+    description : str
+        What it is, in `repr`.
+    channels : int
+        Of the images.
+    size : int, or None
+        H = W of the images, if the network takes no other.
+    seed : int
+        Of the initial weights.
+    dtype : "float32" or "float64"
+
+    Attributes
+    ----------
+    params : dict of arrays
+        The trainable ones; an optimiser replaces or changes them in place.
+    grads : dict of arrays
+        Of the last backward.
+    buffers : dict of arrays
+        Running means and variances.
+    maps : dict of dicts
+        Attention maps of the last forward: {block: {"channel": (N, C, 1, 1), "spatial": (N, 1, H, W)}}, what there is
+        of them.
+    training : bool
+        Whether batch norm uses the batch, and moves its running averages.
     """
 
     def __init__(self, layers: Layer, description: str, channels: int, size: int | None, seed: int, dtype: Any) -> None:
@@ -53,7 +78,12 @@ class Network:
         return self.layers(x, self)
 
     def forward(self, x: Array) -> Array:
-        """The output for x (N, channels, H, W). Raises TypeError or ValueError if x does not fit the network."""
+        """The output for x. Raises TypeError or ValueError if x does not fit the network.
+
+        Parameters
+        ----------
+        x : floats (N, channels, H, W)
+        """
         self.maps = {}
         self._backward = None  # what the last forward kept is given back before this one needs memory
         out, self._backward = self._run(x)
@@ -62,7 +92,16 @@ class Network:
     __call__ = forward
 
     def backward(self, d_out: Array) -> Array:
-        """d_x for the last forward, of the shape of x; fills `grads`. Calling it again gives the same again."""
+        """The gradient of the last forward; fills `grads`. Calling it again gives the same again.
+
+        Parameters
+        ----------
+        d_out : floats, the shape of the output
+
+        Returns
+        -------
+        d_x : floats (N, channels, H, W)
+        """
         if self._backward is None:
             raise RuntimeError("backward: expected a forward pass before it; call net(x) first")
         d_x, self.grads = self._backward(d_out)
@@ -79,7 +118,12 @@ class Network:
         return self
 
     def to(self, library: str | ModuleType) -> "Network":
-        """A new network with the same numbers as arrays of `library`; see `cbam_np.CBAM.to`."""
+        """A new network with the same numbers as arrays of another library; see `cbam_np.CBAM.to`.
+
+        Parameters
+        ----------
+        library : "cupy", "numpy", ..., or an array module
+        """
         moved = copy(self)
         moved.params = {name: asarray(value, library) for name, value in self.params.items()}
         moved.buffers = {name: asarray(value, library) for name, value in self.buffers.items()}
@@ -96,6 +140,10 @@ class Network:
         """Take over what `state()` gave, here or on another array library. Copies; in one go, or not at all.
 
         Raises ValueError if a name or a shape differs, TypeError if a dtype does.
+
+        Parameters
+        ----------
+        state : dict of arrays
         """
         own = self.params | self.buffers
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())

@@ -19,7 +19,15 @@ from cbam_np.nets.cores import side_by_side
 
 
 def conv2d(x: Array, kernel: Array, bias: Array | None, stride: int) -> tuple[Array, Backward]:
-    """`ops.conv2d` with padding (k-1)/2, for arrays of any library; on NumPy in float32 and float64 the faster way."""
+    """`ops.conv2d` with padding (k-1)/2, for arrays of any library; on NumPy in float32 and float64 the faster way.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    kernel : floats (O, C, k, k), k odd
+    bias : floats (O,), or None
+    stride : int
+    """
     if not _is_ours(x):
         return ops.conv2d(x, kernel, bias, stride)
     one = conv2d_in_lines if stride == 1 else partial(ops.conv2d, stride=stride)
@@ -38,6 +46,10 @@ def relu(z: Array) -> tuple[Array, Backward]:
     """`ops.relu`, for arrays of any library; on NumPy in float32 and float64 without `where`.
 
     A processor guesses which way a `where` goes. Here it guesses wrong every second time, and waits.
+
+    Parameters
+    ----------
+    z : floats of any shape
     """
     if not _is_ours(z):
         return ops.relu(z)
@@ -46,7 +58,15 @@ def relu(z: Array) -> tuple[Array, Backward]:
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, statistics: Params) -> tuple[Array, Backward]:
-    """`ops.batch_norm` with ε = 1e-5, for arrays of any library; on NumPy in float32 and float64 the faster way."""
+    """`ops.batch_norm` with ε = 1e-5, for arrays of any library; on NumPy in float32 and float64 the faster way.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    gamma, beta : floats (C,)
+    statistics : dict
+        As in `ops.batch_norm`.
+    """
     if not _is_ours(x):
         return ops.batch_norm(x, gamma, beta, statistics=statistics)
     return batch_norm_in_pieces(x, gamma, beta, statistics=statistics)

@@ -23,7 +23,17 @@ TILE, GAP, SHADES = 72, 6, 24  # pixels of a map in it, and between two; shades 
 
 
 def spatial_maps(net: Network, images: np.ndarray) -> Params:
-    """M_s (N, H, W) of every block that has one, for images (N, C, H, W), with the network in evaluation."""
+    """M_s of every block that has one, with the network in evaluation.
+
+    Parameters
+    ----------
+    net : Network
+    images : floats (N, C, H, W)
+
+    Returns
+    -------
+    maps : dict of floats (N, H, W)
+    """
     training, net.training = net.training, False
     with np.errstate(over="ignore", invalid="ignore"):  # a training that comes to grief says so itself
         net(on_arrays_of(net, images, np.zeros(len(images), np.int64))[0])
@@ -50,8 +60,17 @@ def draw(
 ) -> "Figure":
     """The curve; below it a row for each scene: M_s of the middle block as it learns, and of all blocks in the end.
 
-    scenes: (S, 1, H, W), names: what is to be seen in each. records: of `train`, all steps so far.
-    maps: (epochs + 1, S, h, w) for each block, the first of them before training; {} if no block has any.
+    Parameters
+    ----------
+    scenes : floats (S, 1, H, W)
+    names : list of str
+        What is to be seen in each.
+    maps : dict of floats (epochs + 1, S, h, w)
+        For each block, the first of them before training; {} if no block has any.
+    records : list of dicts
+        Of `train`, all steps so far.
+    dark : bool
+        Light lines on a dark page.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure

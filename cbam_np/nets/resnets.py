@@ -47,20 +47,36 @@ def resnet(
 
         out = ReLU(attention(BN(conv(... x))) + shortcut(x))
 
-    depth: 18, 34, 50 or 101 for large images: a 7×7 convolution and a max pool of stride 2 each, then four stages;
-    8 or 14 for images of 28×28 to 64×64: one 3×3 convolution, then three stages. Each stage after the first halves H
-    and W and doubles the channels. From 50 on a block is a bottleneck of 1×1, 3×3 (with the stride) and 1×1.
-    attention, options: see `cbam_np.nets.attention.Attention`. channels: of the images.
-    width: channels of the first stage, by default 64, or 16 for the small ones.
-    head, classes: see `cbam_np.nets.heads.head_layers`. dtype: "float32" or "float64".
-    seed: of the initial weights, drawn on the host, for each parameter from its name. Two networks of one seed start
-    with the same numbers wherever they have the same parameter, with attention or without.
-
     Parameters have PyTorch's names and shapes ("layer1.0.conv1.weight"); those of attention come after the name of
     their block: "layer1.0.cbam.channel.w1", "layer1.0.se.channel.w1". Convolutions start from
     `cbam_np.nets.layers.he`, batch norm from γ = 1 and β = 0, the head from `cbam_np.nets.layers.uniform`.
     Raises ValueError for what is no such network.
     Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+
+    Parameters
+    ----------
+    depth : int
+        18, 34, 50 or 101 for large images: a 7×7 convolution and a max pool of stride 2 each, then four stages; 8 or 14
+        for images of 28×28 to 64×64: one 3×3 convolution, then three stages. Each stage after the first halves H and W
+        and doubles the channels. From 50 on a block is a bottleneck of 1×1, 3×3 (with the stride) and 1×1.
+    attention : str
+        See `cbam_np.nets.attention.Attention`.
+    classes : int
+    channels : int
+        Of the images.
+    width : int, optional
+        Channels of the first stage; None means 64, or 16 for the small ones.
+    head : str
+        See `cbam_np.nets.heads.head_layers`.
+    seed : int
+        Of the initial weights, drawn on the host, for each parameter from its name. Two networks of one seed start with
+        the same numbers wherever they have the same parameter, with attention or without.
+    dtype : "float32" or "float64"
+    **options : as in `cbam_np.nets.attention.Attention`
+
+    Returns
+    -------
+    net : Network
     """
     if depth not in PLANS:
         raise ValueError(f"depth: expected one of {', '.join(map(str, PLANS))}, got {depth!r}")

@@ -35,8 +35,18 @@ def sgd_step(
     Along a direction in which the gradient stays the same, v grows to g / (1 - momentum); where it keeps changing its
     sign, v stays small.
 
-    params, grads, velocity: dicts with the same keys. Nothing is changed in place.
+    Nothing is changed in place.
     Source: PyTorch's `torch.optim.SGD`, which does the same with two groups of parameters.
+
+    Parameters
+    ----------
+    params, grads, velocity : dicts of arrays
+        With the same keys.
+    lr, momentum, weight_decay : float
+
+    Returns
+    -------
+    params, velocity : dicts of arrays
     """
     new_params, new_velocity = {}, {}
     for name, w in params.items():
@@ -47,13 +57,21 @@ def sgd_step(
 
 
 def cosine(step: int, steps: int, warm_up: int, peak: float) -> float:
-    """The learning rate of a step (0, ..., steps - 1): up in a straight line, then down along half a cosine.
+    """The learning rate of a step: up in a straight line, then down along half a cosine.
 
         step < warm_up:    peak · (step + 1) / (warm_up + 1)
         afterwards:        peak · ½ (1 + cos(π t)),        t = (step - warm_up) / (steps - warm_up)
 
     It starts low, because the first gradients are those of random weights, and ends near 0, so that the noise of single
     batches dies down. Source: Loshchilov, Hutter, "SGDR", ICLR 2017, equation (5).
+
+    Parameters
+    ----------
+    step : int
+        From 0 to steps - 1.
+    steps, warm_up : int
+    peak : float
+        The largest rate.
     """
     if step < warm_up:
         return peak * (step + 1) / (warm_up + 1)
@@ -64,8 +82,23 @@ def cosine(step: int, steps: int, warm_up: int, peak: float) -> float:
 class Recipe:
     """How to train. One recipe on one data set gives one network, to the last bit.
 
-    peak: the largest learning rate, reached after `warm_up` epochs. flip, shift: see `batches`. parts: see `gradient`.
     Raises ValueError for a number out of range.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    peak : float
+        The largest learning rate.
+    warm_up : int
+        Epochs until it is reached.
+    momentum, weight_decay : float
+        See `sgd_step`.
+    flip : bool
+    shift : int
+        See `batches`.
+    seed : int
+    parts : int
+        See `gradient`.
     """
 
     epochs: int = 6
@@ -91,14 +124,26 @@ class Recipe:
 
 @dataclass
 class State:
-    """How far a training has come. With the network's parameters and buffers, this is all it needs to go on."""
+    """How far a training has come. With the network's parameters and buffers, this is all it needs to go on.
+
+    Parameters
+    ----------
+    step : int
+    velocity : dict of arrays
+        See `sgd_step`.
+    """
 
     step: int
     velocity: Params
 
 
 def at_rest(net: Network) -> State:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Parameters
+    ----------
+    net : Network
+    """
     return State(0, {name: array_namespace(w).zeros_like(w) for name, w in net.params.items()})
 
 
@@ -113,6 +158,14 @@ def train(
 
     Raises RuntimeError that names the step and the layer if the loss or a gradient is not finite. Then `net` and
     `state` are those before the step.
+
+    Parameters
+    ----------
+    net : Network
+    data, validation : Pictures
+    recipe : Recipe
+    state : State
+    world : World
     """
     per_epoch = -(-len(data[0]) // recipe.batch_size)  # rounded up: the last batch may be smaller
     steps, warm_up = recipe.epochs * per_epoch, min(recipe.warm_up, recipe.epochs - 1) * per_epoch
@@ -153,6 +206,19 @@ def gradient(
 
     Raises ValueError if the processes cannot take turns evenly, FloatingPointError that names the first layer
     at fault if the loss or a gradient is not finite.
+
+    Parameters
+    ----------
+    net : Network
+    x : floats (B, C, H, W)
+    labels : integers (B,) or probabilities (B, K)
+    parts : int
+    world : World
+
+    Returns
+    -------
+    loss : float
+    grads : dict of arrays
     """
     if parts % world.size:
         raise ValueError(f"parts: expected a multiple of the {world.size} processes, got {parts}")
@@ -192,6 +258,14 @@ def accuracy(
     """The share of pictures that `net`, in evaluation, puts into their class. The processes take turns at the batches.
 
     Leaves the network in training or evaluation, as it was.
+
+    Parameters
+    ----------
+    net : Network
+    images : floats (M, C, H, W)
+    labels : integers (M,)
+    batch_size : int
+    world : World
     """
     training, net.training = net.training, False
     right = 0

@@ -30,15 +30,38 @@ def vgg(
 ) -> Network:
     """A VGG network. Attention sits at the end of every stage, after its last ReLU and before the pooling.
 
-    depth: 11 or 16. size: H = W of the images, a multiple of 32: five stages, each of which ends in a 2×2 max pool.
-    width: channels of the first stage; the second has twice as many, the third four, the others eight times.
-    hidden: of the two linear layers before the last. batch_norm: whether each convolution is followed by one.
-    The rest as in `resnet`. `head="class"` are VGG's three linear layers; there is no dropout.
-
-    Parameters have PyTorch's names and shapes ("features.0.weight", "classifier.0.weight"); those of attention come
-    after the name of their stage, "stage1.cbam.channel.w1". Biases start from 0.
+    There is no dropout. Parameters have PyTorch's names and shapes ("features.0.weight", "classifier.0.weight"); those
+    of attention come after the name of their stage, "stage1.cbam.channel.w1". Biases start from 0.
     Raises ValueError for what is no such network.
     Source: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
+
+    Parameters
+    ----------
+    depth : int
+        11 or 16.
+    attention : str
+        See `cbam_np.nets.attention.Attention`.
+    classes : int
+    channels : int
+        Of the images.
+    width : int
+        Channels of the first stage; the second has twice as many, the third four, the others eight times.
+    head : str
+        "class" are VGG's three linear layers; for others see `cbam_np.nets.heads.head_layers`.
+    size : int
+        H = W of the images, a multiple of 32: five stages, each of which ends in a 2×2 max pool.
+    hidden : int
+        Of the two linear layers before the last.
+    batch_norm : bool
+        Whether each convolution is followed by one.
+    seed : int
+        As in `resnet`.
+    dtype : "float32" or "float64"
+    **options : as in `cbam_np.nets.attention.Attention`
+
+    Returns
+    -------
+    net : Network
     """
     if depth not in PLANS:
         raise ValueError(f"depth: expected one of {', '.join(map(str, PLANS))}, got {depth!r}")

@@ -17,7 +17,16 @@ def relu(z: Array) -> tuple[Array, Backward]:
         ReLU(z) = z if z > 0, else 0
         dz      = d_out if z > 0, else 0        (so ReLU′(0) = 0)
 
-    z: any shape -> same shape. NaN passes through, forward and backward.
+    NaN passes through, forward and backward.
+
+    Parameters
+    ----------
+    z : floats of any shape
+
+    Returns
+    -------
+    out : floats, same shape
+    backward : d_out -> d_z
     """
     xp = array_namespace(z)
     off = real(z) <= 0
@@ -37,8 +46,17 @@ def sigmoid(z: Array) -> tuple[Array, Backward]:
         σ′(z) = σ(z) σ(-z) = e^{-|z|} / (1 + e^{-|z|})²
         dz    = d_out · σ′(z)
 
-    z: any shape -> same shape. Only e^{-|z|} is ever computed: it cannot overflow, and both tails keep
-    their relative precision, in σ and in σ′ (σ(-40) = 4.2e-18, where 1 - σ(40) would give 0).
+    Only e^{-|z|} is ever computed: it cannot overflow, and both tails keep their relative precision, in σ and in σ′
+    (σ(-40) = 4.2e-18, where 1 - σ(40) would give 0).
+
+    Parameters
+    ----------
+    z : floats of any shape
+
+    Returns
+    -------
+    out : floats, same shape
+    backward : d_out -> d_z
     """
     xp = array_namespace(z)
     positive = real(z) >= 0

@@ -29,7 +29,17 @@ def im2col(x: Array, k: int, stride: int = 1, padding: int = 0) -> tuple[Array, 
 
     For a fixed (u,v) this is a shifted slice of x_padded, so columns is a stack of k² slices.
 
-    x: (N, C, H, W) -> columns: (N, C·k², H_out·W_out). `backward` is `col2im`.
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    k, stride, padding : int
+        As in `conv2d`; k may be even, and the padding is 0 by default.
+
+    Returns
+    -------
+    columns : floats (N, C·k², H_out·W_out)
+    backward : d_columns -> d_x
+        It is `col2im`.
     """
     xp = array_namespace(x)
     N, C, H, W = x.shape
@@ -60,7 +70,19 @@ def col2im(columns: Array, size: tuple[int, int], k: int, stride: int = 1, paddi
 
     im2col reads k² shifted slices; col2im adds to the same k² slices. Then the padding is cut off.
 
-    columns: (N, C·k², H_out·W_out), size: (H, W) -> x: (N, C, H, W). `backward` is `im2col`.
+    Parameters
+    ----------
+    columns : floats (N, C·k², H_out·W_out)
+    size : (H, W)
+        Of x, two ints.
+    k, stride, padding : int
+        As in `im2col`.
+
+    Returns
+    -------
+    x : floats (N, C, H, W)
+    backward : d_x -> d_columns
+        It is `im2col`.
     """
     xp = array_namespace(columns)
     H, W = size
@@ -125,9 +147,21 @@ def conv2d(
     The minus signs make this a convolution of d_out with the kernel flipped in both directions; with k-1 zeros
     around d_out every index exists. It takes far less memory if fewer channels come out than go in.
 
-    x: (N, C, H, W), kernel: (O, C, k, k) with odd k, bias: (O,) -> out: (N, O, H_out, W_out).
-    padding=None means (k-1)/2, which at stride 1 keeps H and W.
-    `backward(d_out)` returns d_x, d_kernel, d_bias, with d_bias None if bias is None.
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    kernel : floats (O, C, k, k), k odd
+    bias : floats (O,), optional
+    stride : int
+        From one window to the next.
+    padding : int, optional
+        Rows and columns of zeros around x. None means (k-1)/2, which at stride 1 keeps H and W.
+
+    Returns
+    -------
+    out : floats (N, O, H_out, W_out)
+    backward : d_out -> d_x, d_kernel, d_bias
+        d_bias is None if bias is None.
     """
     xp = array_namespace(x)
     N, C, H, W = x.shape

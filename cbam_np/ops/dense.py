@@ -20,8 +20,17 @@ def linear(x: Array, w: Array, bias: Array | None = None) -> tuple[Array, Backwa
 
         d_w[o,c] = Σ_n d_out[n,o] x[n,c]      d_bias[o] = Σ_n d_out[n,o]      d_x[n,c] = Σ_o d_out[n,o] w[o,c]
 
-    x: (N, C), w: (O, C), bias: (O,) -> out: (N, O).
-    `backward(d_out)` returns d_x, d_w, d_bias, with d_bias None if bias is None.
+    Parameters
+    ----------
+    x : floats (N, C)
+    w : floats (O, C)
+    bias : floats (O,), optional
+
+    Returns
+    -------
+    out : floats (N, O)
+    backward : d_out -> d_x, d_w, d_bias
+        d_bias is None if bias is None.
     """
     z = x @ w.T
     out = z if bias is None else z + bias

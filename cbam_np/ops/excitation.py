@@ -35,9 +35,21 @@ def squeeze_excitation(
 
         dF = s ⊗ d_out  +  (ds sent back through the sigmoid, the MLP and the average)
 
-    f: (N, C, H, W), w1: (C/r, C), w2: (C, C/r), b1: (C/r,), b2: (C,) -> out: (N, C, H, W).
-    `backward(d_out)` returns d_f, d_w1, d_w2, d_b1, d_b2, with None for a bias that is None.
     Source: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
+
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    w1 : floats (C/r, C)
+    w2 : floats (C, C/r)
+    b1 : floats (C/r,), optional
+    b2 : floats (C,), optional
+
+    Returns
+    -------
+    out : floats (N, C, H, W)
+    backward : d_out -> d_f, d_w1, d_w2, d_b1, d_b2
+        None for a bias that is None.
     """
     avg_c, avg_backward = avg_pool_over_space(f)
     z, mlp_backward = mlp(avg_c, w1, w2, b1, b2)
@@ -45,8 +57,8 @@ def squeeze_excitation(
     out, gate_backward = gate(s[:, :, None, None], f)
 
     def backward(d_out: Array) -> tuple[Any, ...]:
-        d_s, d_f_gate = gate_backward(d_out)
+        d_s, d_f_direct = gate_backward(d_out)
         d_avg_c, *d_weights = mlp_backward(sigmoid_backward(d_s[:, :, 0, 0]))
-        return d_f_gate + avg_backward(d_avg_c), *d_weights
+        return d_f_direct + avg_backward(d_avg_c), *d_weights
 
     return out, backward

@@ -27,7 +27,15 @@ def gate(m: Array, f: Array) -> tuple[Array, Backward]:
     In CBAM m is itself computed from f, so the whole gradient of f is this d_f plus what d_m sends back through the
     map. Forgetting the second part is the classic mistake.
 
-    m: (N, C, 1, 1) or (N, 1, H, W), f: (N, C, H, W) -> out: (N, C, H, W). `backward(d_out)` returns d_m, d_f.
+    Parameters
+    ----------
+    m : floats (N, C, 1, 1) or (N, 1, H, W)
+    f : floats (N, C, H, W)
+
+    Returns
+    -------
+    out : floats (N, C, H, W)
+    backward : d_out -> d_m, d_f
     """
     broadcast_axes = tuple(axis for axis in (1, 2, 3) if m.shape[axis] == 1)
     out = m * f

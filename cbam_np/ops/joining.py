@@ -22,7 +22,15 @@ def concat(a: Array, b: Array) -> tuple[Array, Backward]:
 
         d_a = d_out[:, :A]        d_b = d_out[:, A:]
 
-    a: (N, A, H, W), b: (N, B, H, W) -> out: (N, A+B, H, W). `backward(d_out)` returns d_a, d_b.
+    Parameters
+    ----------
+    a : floats (N, A, H, W)
+    b : floats (N, B, H, W)
+
+    Returns
+    -------
+    out : floats (N, A+B, H, W)
+    backward : d_out -> d_a, d_b
     """
     xp = array_namespace(a)
     A = a.shape[1]

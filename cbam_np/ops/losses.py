@@ -50,10 +50,20 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Backward
 
     which for a label is p - t: the probabilities, with 1 taken off the right one.
 
-    logits: (N, K). labels: (N,) integers from 0 to K - 1; or (N, K) floating point, the t above -> loss: (N,).
-    `backward(d_out)` returns d_logits, d_labels; d_labels is None for integers.
     The largest logit is subtracted first: p stays what it is, and no e^z overflows. Integers are only checked where
     that doesn't wait for a GPU, on NumPy; elsewhere a label out of range is no class, and adds nothing.
+
+    Parameters
+    ----------
+    logits : floats (N, K)
+    labels : integers (N,) or floats (N, K)
+        Classes from 0 to K - 1; or the t above.
+
+    Returns
+    -------
+    loss : floats (N,)
+    backward : d_out -> d_logits, d_labels
+        d_labels is None for integers.
     """
     xp = array_namespace(logits)
     K = logits.shape[1]
@@ -92,9 +102,17 @@ def smooth_l1(predictions: Array, targets: Array, beta: float = 1.0) -> tuple[Ar
 
     The two halves meet at |e| = β with one value and one slope. No outlier pulls harder than d_out.
 
-    predictions, targets: any shape, the same for both -> loss: same shape.
-    `backward(d_out)` returns d_predictions, d_targets.
     Source: Girshick, "Fast R-CNN", ICCV 2015, section 2.3.
+
+    Parameters
+    ----------
+    predictions, targets : floats of any shape, the same for both
+    beta : float
+
+    Returns
+    -------
+    loss : floats, same shape
+    backward : d_out -> d_predictions, d_targets
     """
     xp = array_namespace(predictions)
     e = predictions - targets
@@ -130,7 +148,14 @@ def binary_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Backward
 
         d_z = d_out (σ(z) - t)        d_t = - d_out z
 
-    logits, targets: any shape, the same for both -> loss: same shape. `backward(d_out)` returns d_logits, d_targets.
+    Parameters
+    ----------
+    logits, targets : floats of any shape, the same for both
+
+    Returns
+    -------
+    loss : floats, same shape
+    backward : d_out -> d_logits, d_targets
     """
     xp = array_namespace(logits)
     positive = real(logits) >= 0

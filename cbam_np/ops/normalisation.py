@@ -45,10 +45,20 @@ def batch_norm(
 
         d_β = Σ_{n,i,j} d_out      d_γ = Σ_{n,i,j} d_out x̂      d_x = γ s (d_out - d_β/M - x̂ d_γ/M)
 
-    x: (N, C, H, W) with N·H·W > 1, or N = 0; gamma, beta: (C,) -> out: (N, C, H, W).
-    `backward(d_out)` returns d_x, d_gamma, d_beta.
-    If a dict is passed as `statistics`, μ and v, both (C,), are stored in it as "mean" and "variance".
     Source: Ioffe, Szegedy, "Batch Normalization", ICML 2015, section 3.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W), with N·H·W > 1, or N = 0
+    gamma, beta : floats (C,)
+    eps : float
+    statistics : dict, optional
+        μ and v, both (C,), are stored in it as "mean" and "variance".
+
+    Returns
+    -------
+    out : floats (N, C, H, W)
+    backward : d_out -> d_x, d_gamma, d_beta
     """
     xp = array_namespace(x)
     N, _, H, W = x.shape
@@ -96,8 +106,17 @@ def batch_norm_evaluation(
         d_x = γ s d_out            d_β = Σ_{n,i,j} d_out           d_γ = Σ_{n,i,j} d_out x̂
         d_μ = - γ s d_β            d_v = - γ s² d_γ / 2
 
-    x: (N, C, H, W); gamma, beta, mean, variance: (C,) -> out: (N, C, H, W).
-    `backward(d_out)` returns d_x, d_gamma, d_beta, d_mean, d_variance; a network has no use for the last two.
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    gamma, beta, mean, variance : floats (C,)
+    eps : float
+
+    Returns
+    -------
+    out : floats (N, C, H, W)
+    backward : d_out -> d_x, d_gamma, d_beta, d_mean, d_variance
+        A network has no use for the last two.
     """
     xp = array_namespace(x)
     wide, gamma_wide, beta_wide, mu, v = (

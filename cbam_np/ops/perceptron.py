@@ -31,8 +31,19 @@ def mlp(x: Array, w1: Array, w2: Array, b1: Array | None = None, b2: Array | Non
         d_w2 = d_outᵀ h      d_b2 = Σ_n d_out      d_h = d_out W2
         d_w1 = d_zᵀ x        d_b1 = Σ_n d_z        d_x = d_z W1        d_z = d_h where z > 0, else 0
 
-    x: (N, C), w1: (C/r, C), w2: (C, C/r), b1: (C/r,), b2: (C,) -> out: (N, C).
-    `backward(d_out)` returns d_x, d_w1, d_w2, d_b1, d_b2, with None for a bias that is None.
+    Parameters
+    ----------
+    x : floats (N, C)
+    w1 : floats (C/r, C)
+    w2 : floats (C, C/r)
+    b1 : floats (C/r,), optional
+    b2 : floats (C,), optional
+
+    Returns
+    -------
+    out : floats (N, C)
+    backward : d_out -> d_x, d_w1, d_w2, d_b1, d_b2
+        None for a bias that is None.
     """
     z = x @ w1.T if b1 is None else x @ w1.T + b1
     h, relu_backward = relu(z)
@@ -70,8 +81,19 @@ def shared_mlp(
 
         d_w1 = d_w1 through avg + d_w1 through max        (likewise d_w2, d_b1, d_b2; b2 enters z twice)
 
-    avg_c, max_c: (N, C); weights as in `mlp` -> z: (N, C).
-    `backward(d_z)` returns d_avg_c, d_max_c, d_w1, d_w2, d_b1, d_b2, with None for a bias that is None.
+    Parameters
+    ----------
+    avg_c, max_c : floats (N, C)
+    w1 : floats (C/r, C)
+    w2 : floats (C, C/r)
+    b1 : floats (C/r,), optional
+    b2 : floats (C,), optional
+
+    Returns
+    -------
+    z : floats (N, C)
+    backward : d_z -> d_avg_c, d_max_c, d_w1, d_w2, d_b1, d_b2
+        None for a bias that is None.
     """
     z_avg, avg_backward = mlp(avg_c, w1, w2, b1, b2)
     z_max, max_backward = mlp(max_c, w1, w2, b1, b2)

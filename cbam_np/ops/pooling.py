@@ -36,7 +36,15 @@ def avg_pool_over_space(f: Array) -> tuple[Array, Backward]:
 
         dF[n,c,i,j] = 1/(HW) · dF^c_avg[n,c]
 
-    f: (N, C, H, W) -> avg_c: (N, C). `backward(d_avg_c)` returns d_f, a read-only broadcast view.
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+
+    Returns
+    -------
+    avg_c : floats (N, C)
+    backward : d_avg_c -> d_f
+        d_f is a read-only broadcast view.
     """
     xp = array_namespace(f)
     _, _, H, W = f.shape
@@ -58,9 +66,19 @@ def max_pool_over_space(f: Array, ties: Ties = "first") -> tuple[Array, Backward
 
         dF[n,c,i,j] = dF^c_max[n,c]  if (i,j) = (i*,j*),  else 0
 
-    f: (N, C, H, W) -> max_c: (N, C). `backward(d_max_c)` returns d_f.
-    Where several entries tie for the maximum, ties="first" gives the gradient to the first of them
-    in row-major order, ties="split" gives each an equal share. NaN counts as the largest value.
+    NaN counts as the largest value.
+
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    ties : "first" or "split"
+        Where several entries tie for the maximum, "first" gives the gradient to the first of them in row-major order,
+        "split" gives each an equal share.
+
+    Returns
+    -------
+    max_c : floats (N, C)
+    backward : d_max_c -> d_f
     """
     xp = array_namespace(f)
     N, C, H, W = f.shape
@@ -81,7 +99,15 @@ def avg_pool_over_channels(f1: Array) -> tuple[Array, Backward]:
 
         dF′[n,c,i,j] = 1/C · dF^s_avg[n,i,j]
 
-    f1: (N, C, H, W) -> avg_s: (N, 1, H, W). `backward(d_avg_s)` returns d_f1, a read-only broadcast view.
+    Parameters
+    ----------
+    f1 : floats (N, C, H, W)
+
+    Returns
+    -------
+    avg_s : floats (N, 1, H, W)
+    backward : d_avg_s -> d_f1
+        d_f1 is a read-only broadcast view.
     """
     xp = array_namespace(f1)
     C = f1.shape[1]
@@ -101,7 +127,16 @@ def max_pool_over_channels(f1: Array, ties: Ties = "first") -> tuple[Array, Back
 
         dF′[n,c,i,j] = dF^s_max[n,i,j]  if c = c*,  else 0
 
-    f1: (N, C, H, W) -> max_s: (N, 1, H, W). `backward(d_max_s)` returns d_f1. Ties and NaN as in (4).
+    Parameters
+    ----------
+    f1 : floats (N, C, H, W)
+    ties : "first" or "split"
+        Ties and NaN as in `max_pool_over_space`.
+
+    Returns
+    -------
+    max_s : floats (N, 1, H, W)
+    backward : d_max_s -> d_f1
     """
     return _max_along(f1, 1, ties)
 

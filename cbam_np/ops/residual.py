@@ -24,8 +24,17 @@ def add(a: Array, b: Array) -> tuple[Array, Backward]:
     The shortcut carries it past the block unchanged, which is why deep residual networks can be trained. Where a and b
     were made of the same x, the two gradients meet again at x, and are added.
 
-    a, b: (N, C, H, W) -> out: (N, C, H, W). `backward(d_out)` returns d_a, d_b: d_out itself, twice.
     Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 3.2.
+
+    Parameters
+    ----------
+    a, b : floats (N, C, H, W)
+
+    Returns
+    -------
+    out : floats (N, C, H, W)
+    backward : d_out -> d_a, d_b
+        d_out itself, twice.
     """
     out = a + b
 

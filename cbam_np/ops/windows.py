@@ -32,8 +32,22 @@ def max_pool2d(x: Array, k: int, stride: int, padding: int = 0) -> tuple[Array, 
 
     Around x lies -∞, which never wins. If there were zeros, negative features would lose at the border.
 
-    x: (N, C, H, W) -> out: (N, C, H_out, W_out). `backward(d_out)` returns d_x.
     A tied maximum belongs to its first entry in row-major order. NaN counts as the largest value.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    k : int
+        Size of the windows.
+    stride : int
+        From one window to the next.
+    padding : int
+        Rows and columns around x, which never win.
+
+    Returns
+    -------
+    out : floats (N, C, H_out, W_out)
+    backward : d_out -> d_x
     """
     xp = array_namespace(x)
     N, C, H, W = x.shape
@@ -61,8 +75,20 @@ def avg_pool2d(x: Array, k: int, stride: int, padding: int = 0) -> tuple[Array, 
 
         d_x_padded[n, c, s·i + u, s·j + v] += d_out[n,c,i,j] / k²      for all (u,v)
 
-    x: (N, C, H, W) -> out: (N, C, H_out, W_out). `backward(d_out)` returns d_x.
-    Around x lie zeros, and they are counted, as in PyTorch.
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    k : int
+        Size of the windows.
+    stride : int
+        From one window to the next.
+    padding : int
+        Rows and columns of zeros around x. They are counted, as in PyTorch.
+
+    Returns
+    -------
+    out : floats (N, C, H_out, W_out)
+    backward : d_out -> d_x
     """
     xp = array_namespace(x)
     N, C, H, W = x.shape

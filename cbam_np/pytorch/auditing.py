@@ -20,10 +20,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cbam_np.pytorch.variants import CHOICES, GRADIENT_ONLY, RIGHT, Layer, Norm, Parts, Switches, block, names
+from cbam_np.pytorch.halves import MOST, Case, by_halves, channel_gates_explained
+from cbam_np.pytorch.variants import (
+    CHOICES,
+    GRADIENT_ONLY,
+    RIGHT,
+    Layer,
+    Norm,
+    Parts,
+    Switches,
+    block,
+    in_training,
+    names,
+)
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
-SECONDS = 20.0  # for the search of three deviations at once
+# of computing, whatever else the machine does: for the search of three deviations at once, and of three in each half
+SECONDS = 20.0
 SAMPLES = 6  # enough that no path is shut by the ReLU in all of them
 DRAWS = 4  # of random parameters, until the layers make sense in two
 RARE = ("padding", "activation", "dilation", "spatial max over", "channel max over", "output")
@@ -55,7 +68,11 @@ KNOWN = (
 class Deviation:
     """What differs from the formulas, by a short name; the evidence in one line; and how much it changes.
 
-    output, gradient: the relative change of F″ and of dF, None if it can't be switched off.
+    Parameters
+    ----------
+    name, evidence : str
+    output, gradient : float, or None
+        The relative change of F″ and of dF, None if it can't be switched off.
     """
 
     name: str
@@ -68,10 +85,19 @@ class Deviation:
 class Audit:
     """What an audit found. `str` of it says so in words.
 
-    ok: it computes the formulas, or what known releases make of them (`KNOWN`). cbam: whether it is a CBAM; None if
-    that can't be told. found: the deviations. agreement: how far the formulas with these deviations are from the
-    module, relative, in the output and in the worst gradient; None if no such formulas were found. unsure: what could
-    not be told, in sentences.
+    `ok`: it computes the formulas, or what known releases make of them (`KNOWN`).
+
+    Parameters
+    ----------
+    cbam : bool, or None
+        Whether it is a CBAM; None if that can't be told.
+    found : tuple of Deviation
+    unsure : tuple of str
+        What could not be told, in sentences.
+    agreement : two floats, or None
+        How far the formulas with these deviations are from the module, relative, in the output and in the worst
+        gradient; None if no such formulas were found.
+    checked : str
     """
 
     cbam: bool | None
@@ -86,13 +112,33 @@ class Audit:
         return [deviation.name for deviation in self.found]
 
     @property
+    def mistakes(self) -> tuple[Deviation, ...]:
+        """What no known release does."""
+        return tuple(deviation for deviation in self.found if deviation.name not in KNOWN)
+
+    @property
+    def variations(self) -> tuple[Deviation, ...]:
+        """What some known release does too."""
+        return tuple(deviation for deviation in self.found if deviation.name in KNOWN)
+
+    @property
+    def groups(self) -> dict[str, tuple[Deviation, ...]]:
+        """Both, by what they are called; only those that there are. What is no CBAM has one group, without a name."""
+        if self.cbam is False:
+            return {"": self.found}
+        both = {"mistakes": self.mistakes, "known variations (of released code)": self.variations}
+        return {name: found for name, found in both.items() if found}
+
+    @property
     def ok(self) -> bool:
         """Whether it is a CBAM, by the formulas or by a known release."""
         return bool(self.cbam) and not self.unsure and all(name in KNOWN for name in self.deviations)
 
     def __str__(self) -> str:
         lines = [self._verdict()]
-        lines += [f"  {deviation.name}: {deviation.evidence}" for deviation in self.found]
+        for name, found in self.groups.items():
+            lines += [f"  {name}:"] * bool(name)
+            lines += [f"{'    ' if name else '  '}{deviation.name}: {deviation.evidence}" for deviation in found]
         lines += [f"  not sure: {sentence}" for sentence in self.unsure]
         return "\n".join([*lines, *([f"  {self.checked}"] if self.checked else [])])
 
@@ -105,9 +151,13 @@ class Audit:
             return "A CBAM, but not all of it could be compared with the formulas."
         if self.ok:
             return "This is CBAM" + (", in a form that is known." if self.found else ", by the formulas.")
-        return (
-            f"A CBAM that differs from the formulas in {len([d for d in self.found if d.name not in KNOWN])} place(s)."
-        )
+        counts = (count(len(self.mistakes), "mistake"), count(len(self.variations), "known variation"))
+        return f"A CBAM with {' and '.join(filter(None, counts))}."
+
+
+def count(number: int, what: str) -> str:
+    """1 mistake, 2 mistakes; empty if there is none."""
+    return f"{number} {what}{'s' * (number > 1)}" if number else ""
 
 
 class NotOneError(Exception):
@@ -132,15 +182,31 @@ def audit(
 ) -> Audit:
     """Compare somebody's PyTorch module with the formulas, forward and every gradient, and name what differs.
 
-    module: takes f (N, C, H, W) and returns as much. Or what makes one, such as a class: then it is called with
-    `channels`, and whether it heeds a reduction is tried as well. It is copied and not changed, but its code runs.
-    channels: C of the features. reduction: r that it should have, if you know. kernel_size: k that it should have.
-    size: H and W of the features. seed: of everything random.
+    The comparison is made in float64, with other parameters than the module's own: initial biases are often 0 and
+    initial batch norms do nothing, so a module's own could hide what it does. The search is made in evaluation; what it
+    finds is compared again in training, where batch norm goes by the batch, and on features of two other sizes.
 
-    The comparison is made in evaluation, in float64, with other parameters than the module's own: initial biases are
-    often 0 and initial batch norms do nothing, so a module's own could hide what it does.
+    An exception of the module is no error of the audit, which says then what it was.
 
-    See `Audit` for what comes back. An exception of the module is no error of the audit, which says then what it was.
+    Parameters
+    ----------
+    module : PyTorch module, or what makes one, such as a class
+        Takes f (N, C, H, W) and returns as much. What makes one is called with `channels`, and whether it heeds a
+        reduction is tried as well. It is copied and not changed, but its code runs.
+    channels : int
+        C of the features.
+    reduction : int, optional
+        r that it should have, if you know.
+    kernel_size : int
+        k that it should have.
+    size : (H, W)
+        Of the features, two ints.
+    seed : int
+        Of everything random.
+
+    Returns
+    -------
+    audit : Audit
     """
     given = module
     try:
@@ -457,7 +523,7 @@ def compare(subjects: list[Subject]) -> Audit:
         raise NotOneError(half_in_words(subject))
     forward = search(subjects)
     if forward is None:
-        return Audit(*unexplained(subject))
+        return Audit(*unexplained(subjects))
     try:
         switches, at_ties = like_gradients(subject, forward)
     except NoGradientError as reason:
@@ -472,13 +538,71 @@ def compare(subjects: list[Subject]) -> Audit:
         unsure.append("where entries tie for a maximum, its gradient goes neither to the first nor to all alike")
     switches = {**switches, **(at_ties or {})}
     agreement = distance(subject, switches)
-    found = tuple(explained(subject, switches, agreement))
+    elsewhere = [in_other_sizes(subject, switches), in_training_too(subject, switches)]
+    unsure += [more for more in elsewhere if isinstance(more, str)]
+    found = (*explained(subject, switches, agreement), *(more for more in elsewhere if isinstance(more, Deviation)))
+    sizes = " and ".join(f"{H}×{W}" for H, W in other_sizes(subject))
+    also = f", on {sizes} too, and in training" if elsewhere == [None, None] else ""
     checked = (
-        f"Compared on F {tuple(subject.f.shape)} in {str(subject.f.dtype).removeprefix('torch.')}. "
+        f"Compared on F {tuple(subject.f.shape)} in {str(subject.f.dtype).removeprefix('torch.')}{also}. "
         f"{'With what is named here, the' if found else 'The'} formulas agree with it to {agreement[0]:.0e} in the "
         f"output and to {agreement[1]:.0e} in the gradients of F and of every weight."
     )
     return Audit(True, found, tuple(unsure), agreement, checked)
+
+
+def other_sizes(subject: Subject) -> list[tuple[int, int]]:
+    """H and W of the features on which the comparison is made again: larger, and smaller than a kernel of 7×7."""
+    H, W = subject.f.shape[2:]
+    return [(H + 5, W + 3), (4, 5)]
+
+
+def in_other_sizes(subject: Subject, switches: Switches) -> Deviation | None:
+    """What differs if the features have another size."""
+    for H, W in other_sizes(subject):
+        shape = (*subject.f.shape[:2], H, W)
+        f = torch.randn(shape, generator=subject.generator, dtype=subject.f.dtype)
+        try:
+            out = subject._run(f)
+        except UnknownError as reason:
+            return Deviation("one size only", str(reason))
+        if out.shape != f.shape:
+            return Deviation("one size only", f"on {H}×{W} it makes {tuple(out.shape)} of {shape}")
+        with torch.no_grad():
+            off = relative(block(f, subject.parts, switches), out)
+        if off > subject.tolerance:
+            return Deviation("other formulas for other sizes", f"on {H}×{W} the formulas found are off by {off:.1%}")
+    return None
+
+
+def in_training_too(subject: Subject, switches: Switches) -> Deviation | str | None:
+    """What differs in training: a deviation; or, if it can't be told what, a sentence."""
+    module, parts = subject.module, in_training(subject.parts)
+    before = {name: x.clone() for name, x in module.state_dict().items()}
+    try:
+        module.train()
+        out = subject._run(subject.f)
+        if not torch.equal(out, subject._run(subject.f)):
+            return Deviation(
+                "random in training", "the output is another one every time, as with dropout; in evaluation not"
+            )
+        with torch.no_grad():
+            off = relative(block(subject.f, parts, switches), out)
+            frozen = relative(block(subject.f, subject.parts, switches), out)
+        if off < subject.tolerance:
+            off = gradient_distance(subject, switches, subject.f, parts)
+            return None if off < subject.tolerance else f"in training its gradients are off by {off:.1%}"
+        if frozen < subject.tolerance:
+            return Deviation(
+                "batch norm in evaluation, always",
+                f"in training, too, it goes by the running averages; else {off:.1%} differ",
+            )
+        return f"what explains its output in evaluation does not in training: there it is off by {off:.1%}"
+    except (UnknownError, NoGradientError) as reason:
+        return f"in training: {reason}"
+    finally:
+        module.eval()
+        module.load_state_dict(before)
 
 
 def without_gradients(subject: Subject, switches: dict[str, Any], reason: str) -> Audit:
@@ -487,7 +611,7 @@ def without_gradients(subject: Subject, switches: dict[str, Any], reason: str) -
         output = relative(block(subject.f, subject.parts, switches), subject.out)
     found = [Deviation("no backward pass", f"autograd fails: {reason}")]
     found += [
-        Deviation(name, f"without it the output is another one{detail(switch, switches[switch])}")
+        Deviation(name, f"fixing it changes the output{detail(switch, switches[switch])}")
         for switch, name in names(switches).items()
     ]
     return Audit(
@@ -516,14 +640,33 @@ def search(subjects: list[Subject]) -> dict[str, Any] | None:
     start = {**RIGHT, **{switch: values[0] for switch, values in allowed.items()}}
     every = [(switch, value) for switch, values in allowed.items() for value in values[1:]]
     likely = [(switch, value) for switch, value in every if switch not in RARE or value in COMMON]
-    begun = time.monotonic()
-    for count, changes in ((0, []), (1, every), (2, likely), (2, every), (3, likely)):
+
+    def fewest(count: int, changes: list[tuple[str, Any]], seconds: float = float("inf")) -> dict[str, Any] | None:
+        end = time.thread_time() + seconds
         for combination in combinations(changes, count):
             if len({switch for switch, _ in combination}) == count and fits(subjects, start | dict(combination)):
                 return start | dict(combination)
-            if count == 3 and time.monotonic() - begun > SECONDS:
-                return None
-    return None
+            if time.thread_time() > end:
+                break
+        return None
+
+    return (
+        fewest(0, [])
+        or fewest(1, every)
+        or fewest(2, likely)
+        or search_by_halves(subjects, allowed, start)
+        or fewest(2, every)
+        or fewest(3, likely, SECONDS)
+    )
+
+
+def search_by_halves(
+    subjects: list[Subject], allowed: dict[str, list[Any]], start: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The fewest switches, where the output is F times two gates, see `halves`."""
+    cases = [Case(subject.f, subject.out, subject.parts) for subject in subjects]
+    tolerance = 10 * subjects[0].tolerance
+    return by_halves(cases, allowed, start, tolerance, lambda found: fits(subjects, found), SECONDS)
 
 
 def fits(subjects: list[Subject], switches: Switches) -> bool:
@@ -577,17 +720,19 @@ def with_ties(subject: Subject) -> list[Tensor]:
     return [scale * (two + 0.5), zeros]
 
 
-def gradient_distance(subject: Subject, switches: Switches, f: Tensor) -> float:
+def gradient_distance(subject: Subject, switches: Switches, f: Tensor, parts: Parts | None = None) -> float:
     """How far the gradients of F and of every weight are from the module's, the worst of them."""
-    theirs, ours = both_gradients(subject, switches, f)
+    theirs, ours = both_gradients(subject, switches, f, parts)
     return max(relative(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def both_gradients(subject: Subject, switches: Switches, f: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def both_gradients(
+    subject: Subject, switches: Switches, f: Tensor, parts: Parts | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
     """The module's gradients and ours for one random upstream gradient: of F, then of every weight and bias."""
     d_out = torch.randn(f.shape, generator=torch.Generator().manual_seed(1), dtype=f.dtype)
     wanted = [x for layer in subject.layers for x in (layer.weight, layer.bias) if x is not None and x.requires_grad]
-    return subject.gradients(f, d_out, wanted), our_gradients(subject.parts, switches, f, d_out, wanted)
+    return subject.gradients(f, d_out, wanted), our_gradients(parts or subject.parts, switches, f, d_out, wanted)
 
 
 def our_gradients(parts: Parts, switches: Switches, f: Tensor, d_out: Tensor, wanted: list[Tensor]) -> list[Tensor]:
@@ -637,9 +782,10 @@ def explained(subject: Subject, switches: dict[str, Any], agreement: tuple[float
             yield Deviation(name, f"its kernel is {kernel}; with this the formulas agree with it to {agreement[0]:.0e}")
             continue
         if output == 0:
-            evidence = f"the output is the same, and the gradient differs by {gradient:.1%} from that without it"
+            evidence = f"the output is right; fixing it changes the gradient by {gradient:.1%}"
         else:
-            evidence = f"without it the output differs by {output:.1%}, and a gradient by {gradient:.1%}"
+            undoing = "undoing" if name in KNOWN else "fixing"
+            evidence = f"{undoing} it changes the output by {output:.1%}, and a gradient by {gradient:.1%}"
         yield Deviation(name, evidence + detail(switch, switches[switch]), output, gradient)
 
 
@@ -680,19 +826,27 @@ def half_in_words(subject: Subject) -> str:
     return f"it has {missing} that its output depends on; its layers are {shapes(subject.layers) or 'none'}"
 
 
-def unexplained(subject: Subject) -> tuple[bool | None, tuple[Deviation, ...], tuple[str, ...]]:
+def unexplained(subjects: list[Subject]) -> tuple[bool | None, tuple[Deviation, ...], tuple[str, ...]]:
     """What can be said of a module that no switches explain."""
     tried = (
-        "it has the layers of a CBAM, and none of the deviations that the audit knows, nor three at once, explain it"
+        f"it has the layers of a CBAM. No combination of up to {MOST} known deviations, nor of {MOST} in each half, "
+        "explains its output"
     )
-    for what, rest in (("F", subject.out), ("F, plus F", subject.out - subject.f)):
-        if is_product_of_gates(rest / subject.f):
-            return (
-                True,
-                (),
-                (f"{tried}. It multiplies {what} by one gate a channel and one gate a pixel, as CBAM does",),
-            )
-    return None, (), (f"{tried}. Nor is it one gate a channel times one gate a pixel",)
+    what = subjects[0].gated_in()
+    if not what:
+        return None, (), (f"{tried}, which isn't one gate per channel times one gate per pixel",)
+    begins = f"{tried}. It multiplies {what} by one gate per channel and one gate per pixel, as CBAM does"
+    return True, (), (f"{begins}. {first_to_differ(subjects, 'residual' if 'plus' in what else 'F″')}",)
+
+
+def first_to_differ(subjects: list[Subject], output: str) -> str:
+    """Which of the two gates the known deviations don't explain, where they are taken from the output."""
+    cases = [Case(subject.f, subject.out, subject.parts) for subject in subjects]
+    allowed = candidates(subjects[0].parts)
+    start = {**RIGHT, **{switch: values[0] for switch, values in allowed.items()}}
+    if channel_gates_explained(cases, allowed, start, output, 10 * subjects[0].tolerance):
+        return "M_c can be explained (up to a factor for each sample), so M_s is the first that can't"
+    return "M_c is the first that can't be explained"
 
 
 def is_product_of_gates(ratio: Tensor) -> bool:

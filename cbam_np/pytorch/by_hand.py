@@ -18,13 +18,14 @@ from torch.utils.dlpack import from_dlpack
 
 from cbam_np.arrays import Array, usable_cupy
 from cbam_np.attention.block import cbam
+from cbam_np.inputs import Ties
 
 Gradient = Literal["autograd", "hand", "fused"]
 GRADIENTS: tuple[Gradient, ...] = ("autograd", "hand", "fused")
 DTYPES = (torch.float64, torch.float32, torch.float16)
 
 
-def block(gradient: Gradient, f: Tensor, params: dict[str, Tensor]) -> Tensor:
+def block(gradient: Gradient, f: Tensor, params: dict[str, Tensor], ties: Ties = "first") -> Tensor:
     """F″ of `cbam_np.cbam` ("hand") or `cbam_np.fused.cbam` ("fused"), with a gradient for f and all parameters.
 
     f: (N, C, H, W), on the CPU, or for "hand" on a GPU, where CuPy computes. Raises TypeError for a dtype that NumPy
@@ -46,17 +47,17 @@ def block(gradient: Gradient, f: Tensor, params: dict[str, Tensor]) -> Tensor:
     apply: Any = _Block.apply
     if torch.compiler.is_compiling():
         apply = torch.compiler.disable(apply)  # type: ignore[no-untyped-call]
-    f2: Tensor = apply(gradient, tuple(params), f, *params.values())
+    f2: Tensor = apply(gradient, ties, tuple(params), f, *params.values())
     return f2
 
 
 class _Block(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gradient: Gradient, keys: tuple[str, ...], f: Tensor, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Gradient, ties: Ties, keys: tuple[str, ...], f: Tensor, *weights: Tensor) -> Tensor:
         op = cbam if gradient == "hand" else import_module("cbam_np.fused").cbam
         params = {key: as_array(weight) for key, weight in zip(keys, weights, strict=True)}
-        f2, ctx.by_hand = op(as_array(f), params)
-        ctx.gradient = gradient
+        f2, ctx.by_hand = op(as_array(f), params, ties)
+        ctx.gradient, ctx.keys = gradient, keys
         ctx.save_for_backward(f, *weights)  # so that PyTorch notices if one of them is changed before backward
         return as_tensor(f2)
 
@@ -69,7 +70,7 @@ class _Block(torch.autograd.Function):
             )
         _ = ctx.saved_tensors  # raises if they were changed
         d_f, grads = ctx.by_hand(as_array(d_f2))
-        return None, None, as_tensor(d_f), *map(as_tensor, grads.values())
+        return None, None, None, as_tensor(d_f), *(as_tensor(grads[key]) for key in ctx.keys)
 
 
 def as_array(x: Tensor) -> Array:

@@ -19,7 +19,7 @@ REQUIRED = ("w1", "w2", "kernel")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parameters are; each name ends one of the keys of a checkpoint, and what stands before is the block's.
+    """Where the parameters are; each name ends one of the keys of a checkpoint, and what comes before is the block's.
 
     norm: the batch norm after the convolution, of which NORM are the parameters.
     """

@@ -25,6 +25,11 @@ class TrainedCBAM(nn.Module):
     In evaluation it gives what the block of `load_weights` gives; in training its batch norm sees the batch. Its state
     dict has the names of `CBAM` and, where the weights have them, "channel.b1", "channel.b2", "spatial.bias" and
     "spatial.bn.*".
+
+    Parameters
+    ----------
+    found : weights of one block
+        As `load_modules` finds them.
     """
 
     def __init__(self, found: Found) -> None:
@@ -42,7 +47,16 @@ class TrainedCBAM(nn.Module):
             self.spatial.bn.load_state_dict(norm, strict=False)  # all but the number of batches so far
 
     def forward(self, f: Tensor) -> Tensor:
-        """f: (N, C, H, W) -> f2, same shape."""
+        """F″.
+
+        Parameters
+        ----------
+        f : tensor (N, C, H, W)
+
+        Returns
+        -------
+        f2 : tensor (N, C, H, W)
+        """
         params: dict[str, Tensor] = {name: x for name, x in self.named_parameters() if ".bn." not in name}
         f1 = channel_attention(f, params, self.ties)
         pooled = concat(avg_pool_over_channels(f1), max_pool_over_channels(f1, self.ties))

@@ -1,6 +1,6 @@
 """CBAM with switches: the eleven formulas, and at each place what other implementations do there.
 
-The audit looks for the switches with which these lines give what somebody's module gives. What is right stands first
+The audit looks for the switches with which these lines give what somebody's module gives. What is right comes first
 in each list; every other value is a deviation and has its name. The formulas themselves are tested elsewhere: with all
 switches at their first value these lines are those of `reference.in_pytorch`, which a test says.
 """
@@ -8,7 +8,7 @@ switches at their first value these lines are those of `reference.in_pytorch`, w
 from __future__ import annotations  # the site is built without PyTorch, where types can't be joined by |
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,16 +22,19 @@ Switches = Mapping[str, Any]  # the value of each switch
 
 @dataclass(frozen=True)
 class Norm:
-    """A batch norm in evaluation: γ, β, μ, v, each (C,), and ε."""
+    """A batch norm: γ, β, μ, v, each (C,), and ε. by_batch: as in training, where μ and v are those of the batch."""
 
     gamma: Tensor
     beta: Tensor
     mean: Tensor
     variance: Tensor
     eps: float
+    by_batch: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (N, C) or (N, C, H, W)."""
+        if self.by_batch:
+            return F.batch_norm(x, None, None, self.gamma, self.beta, training=True, eps=self.eps)
         shape = (1, -1, *([1] * (x.ndim - 2)))
         scale = self.gamma / torch.sqrt(self.variance + self.eps)
         return x * scale.view(shape) + (self.beta - self.mean * scale).view(shape)
@@ -56,6 +59,15 @@ class Parts:
 
     mlps: list[tuple[Layer, Layer]] = field(default_factory=list)
     conv: Layer | None = None
+
+
+def in_training(parts: Parts) -> Parts:
+    """The same layers, with every batch norm as it is in training."""
+
+    def of(layer: Layer) -> Layer:
+        return layer if layer.norm is None else replace(layer, norm=replace(layer.norm, by_batch=True))
+
+    return Parts([(of(a), of(b)) for a, b in parts.mlps], None if parts.conv is None else of(parts.conv))
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -69,9 +69,7 @@ def content_of(source: Any) -> Content:
         raise TypeError(f"source: expected a path, a state dict or a module, got {type(source).__name__}")
     path = Path(source)
     if not path.is_file():  # a link to nowhere, a folder, a pipe that never ends
-        raise FileNotFoundError(
-            f"source: expected a file, got {path}, {'which is none' if path.exists() else 'and there is none'}"
-        )
+        raise FileNotFoundError(f"source: {f'{path} is no file' if path.exists() else f'there is no file {path}'}")
     size = path.stat().st_size
     with path.open("rb"):  # an OSError from here on is the content's fault
         entries, metadata = readable(path, lambda: reader_of(path)(path, size))

@@ -25,9 +25,6 @@ TIES = "cbam_np.ties"  # in the text of our files: {prefix: ties}, of the blocks
 def load_weights(source: Any) -> dict[str, CBAM]:
     """Every CBAM of a checkpoint as a block that evaluates as the trained one does, by its prefix ("" at the root).
 
-    source: a state dict, a PyTorch module, or the path of a .safetensors, .npz or .pt (.pth, ...) file. A dict inside,
-    such as "state_dict", is found, and "module." in front of all keys is dropped.
-
     The layout is told by the keys: ours, the authors' release, timm, luuuyi or mmyolo. In every block the kernel's
     input channels are in our order [avg, max], biases are in params under "channel.b1", "channel.b2" and
     "spatial.bias", and `ties` is what the layout's maximum does. Batch norm after the convolution is folded in,
@@ -42,6 +39,15 @@ def load_weights(source: Any) -> dict[str, CBAM]:
 
     Raises FileNotFoundError if there is no such file, and ValueError if it is damaged, holds no CBAM in a known layout,
     one that is not complete, or one without a hidden unit.
+
+    Parameters
+    ----------
+    source : state dict, PyTorch module, or path of a .safetensors, .npz or .pt (.pth, ...) file
+        A dict inside, such as "state_dict", is found, and "module." in front of all keys is dropped.
+
+    Returns
+    -------
+    blocks : dict of `cbam_np.CBAM`
     """
     return {prefix: block_of(prefix, found) for prefix, found in find_blocks(source).items()}
 
@@ -49,7 +55,15 @@ def load_weights(source: Any) -> dict[str, CBAM]:
 def load_modules(source: Any) -> dict[str, TrainedCBAM]:
     """Every CBAM of a checkpoint as a PyTorch module to train on, by its prefix; batch norm stays a layer of its own.
 
-    source and errors as in `load_weights`.
+    Errors as in `load_weights`.
+
+    Parameters
+    ----------
+    source : as in `load_weights`
+
+    Returns
+    -------
+    modules : dict of TrainedCBAM
     """
     return {prefix: TrainedCBAM(alive(prefix, found)) for prefix, found in find_blocks(source).items()}
 
@@ -57,9 +71,14 @@ def load_modules(source: Any) -> dict[str, TrainedCBAM]:
 def save_weights(blocks: Mapping[str, CBAM | nn.Module] | CBAM | nn.Module, path: str | PathLike[str]) -> None:
     """Write blocks, one or several by prefix, as safetensors that `load_weights` reads back bit for bit.
 
-    A block is a `cbam_np.CBAM` on any array library, a `pytorch.CBAM`, or one of `load_modules`. The keys are those of
-    its parameters with the prefix in front, "layer1.0.cbam.channel.w1". The file is written whole or not at all.
-    Raises TypeError for anything else, ValueError if there is no block, or if two would have one key.
+    The keys are those of its parameters with the prefix in front, "layer1.0.cbam.channel.w1". The file is written whole
+    or not at all. Raises TypeError for anything else, ValueError if there is no block, or if two would have one key.
+
+    Parameters
+    ----------
+    blocks : a block, or a dict of blocks by prefix
+        A block is a `cbam_np.CBAM` on any array library, a `pytorch.CBAM`, or one of `load_modules`.
+    path : str or path
     """
     from safetensors.numpy import save
 

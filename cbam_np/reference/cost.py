@@ -14,6 +14,11 @@ class Cost:
     """The number of parameters, and of multiply-adds in matrix products and convolutions for one sample.
 
     Poolings, sigmoids and the broadcast products of the gates don't count: they are passes over F, bound by memory.
+
+    Parameters
+    ----------
+    parameters : int
+    multiply_adds : int
     """
 
     parameters: int
@@ -24,6 +29,16 @@ def se_cost(channels: int, reduction: int = 16) -> Cost:
     """SE: one pooled vector through W1 (C/r, C) and W2 (C, C/r), so 2·C·(C/r) of both.
 
     Raises ValueError for a size below 1 or a reduction above channels.
+
+    Parameters
+    ----------
+    channels : int
+    reduction : int
+        r.
+
+    Returns
+    -------
+    cost : Cost
     """
     weights = 2 * channels * _hidden(channels, reduction)
     return Cost(weights, weights)
@@ -36,6 +51,19 @@ def cbam_cost(channels: int, height: int, width: int, reduction: int = 16, kerne
         multiply-adds  4·C·(C/r) + 2·k²·H·W      the MLP for two vectors, a window of 2·k² at each pixel
 
     The zeros of the padding count like any other number. Raises ValueError as `se_cost` does.
+
+    Parameters
+    ----------
+    channels, height, width : int
+        C, H and W of the features.
+    reduction : int
+        r.
+    kernel_size : int
+        k.
+
+    Returns
+    -------
+    cost : Cost
     """
     for name, value in (("height", height), ("width", width), ("kernel_size", kernel_size)):
         check_integer(name, value, least=1)

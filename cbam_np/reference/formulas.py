@@ -19,11 +19,28 @@ WHOLE = "07_the_whole_backward"
 class Formula:
     r"""One row.
 
-    document: LaTeX as the document has it, with subscripts lost in rendering. as_read: LaTeX as it should be read.
-    shape: that of the left side. gradient: LaTeX, boxed in one of the chapters, \boxed{...}. functions: what computes
-    it, by dotted name, the left side first. in_docstring: lines of the gradient in the docstrings of these functions.
-    test: the pytest node that compares its gradient with autograd. chapters: the first has document and as_read, the
-    latter with \tag{number}. There, spacing and shapes in \underbrace{...}_{...} may be added.
+    Parameters
+    ----------
+    number : int
+    name : str
+    chinese : str
+    document : str
+        LaTeX as the document has it, with subscripts lost in rendering.
+    as_read : str
+        LaTeX as it should be read.
+    shape : tuple of str
+        That of the left side.
+    gradient : str
+        LaTeX, boxed in one of the chapters, \boxed{...}.
+    functions : tuple of str
+        What computes it, by dotted name, the left side first.
+    in_docstring : tuple of str
+        Lines of the gradient in the docstrings of these functions.
+    test : str
+        The pytest node that compares its gradient with autograd.
+    chapters : tuple of str
+        The first has document and as_read, the latter with \tag{number}. There, spacing and shapes in
+        \underbrace{...}_{...} may be added.
     """
 
     number: int

@@ -24,8 +24,20 @@ def conv2d_loops(
 
     Outside x is the padding, which is zero, so those terms are left out.
 
-    x: (N, C, H, W), kernel: (O, C, k, k), bias: (O,) -> out: (N, O, H_out, W_out), float64.
-    `backward(d_out)` returns d_x, d_kernel, d_bias (also if there was no bias).
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    kernel : floats (O, C, k, k), k odd
+    bias : floats (O,), optional
+    stride : int
+    padding : int, optional
+        None means (k-1)/2.
+
+    Returns
+    -------
+    out : float64 (N, O, H_out, W_out)
+    backward : d_out -> d_x, d_kernel, d_bias
+        d_bias also if there was no bias.
     """
     N, C, H, W = x.shape
     O, _, k, _ = kernel.shape
@@ -62,8 +74,17 @@ def cbam_loops(
 ) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]]]:
     """Formulas (1) to (11), as `cbam_np.cbam` without biases; a tied maximum belongs to its first entry.
 
-    f: (N, C, H, W); params: "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k)
-    -> f2: (N, C, H, W), float64. `backward(d_f2)` returns d_f and a dict of the parameters' gradients.
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    params : dict of floats
+        "channel.w1" (C/r, C), "channel.w2" (C, C/r), "spatial.kernel" (1, 2, k, k).
+
+    Returns
+    -------
+    f2 : float64 (N, C, H, W)
+    backward : d_f2 -> d_f, grads
+        grads is a dict of the parameters' gradients.
     """
     w1, w2, kernel = params["channel.w1"], params["channel.w2"], params["spatial.kernel"]
     N, C, H, W = f.shape

@@ -17,7 +17,11 @@ def batch_norm_loops(
 ) -> tuple[np.ndarray, Gradients]:
     """Batch norm in training, `cbam_np.ops.batch_norm`: forward step by step, and back through every step.
 
-    x: (N, C, H, W), gamma, beta: (C,) -> out: (N, C, H, W). `backward(d_out)` returns d_x, d_gamma, d_beta.
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    gamma, beta : floats (C,)
+    eps : float
     """
     N, C, H, W = x.shape
     M = N * H * W
@@ -54,7 +58,14 @@ def batch_norm_loops(
 def batch_norm_evaluation_loops(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray, eps: float = 1e-5
 ) -> tuple[np.ndarray, Gradients]:
-    """Batch norm in evaluation, `cbam_np.ops.batch_norm_evaluation`. `backward` returns all five gradients."""
+    """Batch norm in evaluation, `cbam_np.ops.batch_norm_evaluation`. `backward` returns all five gradients.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    gamma, beta, mean, variance : floats (C,)
+    eps : float
+    """
     out = np.zeros(x.shape)
     for n, c, i, j in np.ndindex(x.shape):
         out[n, c, i, j] = gamma[c] * (x[n, c, i, j] - mean[c]) / (variance[c] + eps) ** 0.5 + beta[c]
@@ -75,7 +86,13 @@ def batch_norm_evaluation_loops(
 
 
 def max_pool2d_loops(x: np.ndarray, k: int, stride: int, padding: int = 0) -> tuple[np.ndarray, Gradients]:
-    """The maximum of every window, `cbam_np.ops.max_pool2d`; of tied entries the first. What is outside x can't win."""
+    """The maximum of every window, `cbam_np.ops.max_pool2d`; of tied entries the first. What is outside x can't win.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    k, stride, padding : int
+    """
     N, C, H_out, W_out = _size(x, k, stride, padding)
     out, winner = np.full((N, C, H_out, W_out), -np.inf), {}
     for n, c, i, j in np.ndindex(out.shape):
@@ -94,7 +111,13 @@ def max_pool2d_loops(x: np.ndarray, k: int, stride: int, padding: int = 0) -> tu
 
 
 def avg_pool2d_loops(x: np.ndarray, k: int, stride: int, padding: int = 0) -> tuple[np.ndarray, Gradients]:
-    """The average of every window, `cbam_np.ops.avg_pool2d`; what is outside x counts as zero."""
+    """The average of every window, `cbam_np.ops.avg_pool2d`; what is outside x counts as zero.
+
+    Parameters
+    ----------
+    x : floats (N, C, H, W)
+    k, stride, padding : int
+    """
     out = np.zeros(_size(x, k, stride, padding))
     for n, c, i, j in np.ndindex(out.shape):
         for row, column in _window(x, i, j, k, stride, padding):
@@ -124,7 +147,12 @@ def _window(x: np.ndarray, i: int, j: int, k: int, stride: int, padding: int) ->
 
 
 def add_loops(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Gradients]:
-    """The addition of a residual block, `cbam_np.ops.add`."""
+    """The addition of a residual block, `cbam_np.ops.add`.
+
+    Parameters
+    ----------
+    a, b : floats (N, C, H, W)
+    """
     out = np.zeros(a.shape)
     for n, c, i, j in np.ndindex(a.shape):
         out[n, c, i, j] = a[n, c, i, j] + b[n, c, i, j]
@@ -140,7 +168,14 @@ def add_loops(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Gradients]:
 
 
 def linear_loops(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, Gradients]:
-    """A linear layer, `cbam_np.ops.linear`."""
+    """A linear layer, `cbam_np.ops.linear`.
+
+    Parameters
+    ----------
+    x : floats (N, C)
+    w : floats (O, C)
+    bias : floats (O,)
+    """
     (N, C), O = x.shape, len(w)
     out = np.zeros((N, O))
     for n, o in np.ndindex(N, O):
@@ -163,7 +198,16 @@ def linear_loops(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> tuple[np.nda
 def squeeze_excitation_loops(
     f: np.ndarray, w1: np.ndarray, w2: np.ndarray, b1: np.ndarray, b2: np.ndarray
 ) -> tuple[np.ndarray, Gradients]:
-    """SE, `cbam_np.ops.squeeze_excitation`: f (N, C, H, W) -> out, same shape."""
+    """SE, `cbam_np.ops.squeeze_excitation` .
+
+    Parameters
+    ----------
+    f : floats (N, C, H, W)
+    w1 : floats (C/r, C)
+    w2 : floats (C, C/r)
+    b1 : floats (C/r,)
+    b2 : floats (C,)
+    """
     N, C, H, W = f.shape
     hidden = len(w1)
     average, z, s = np.zeros((N, C)), np.zeros((N, hidden)), np.zeros((N, C))
@@ -204,7 +248,12 @@ def squeeze_excitation_loops(
 
 
 def softmax_cross_entropy_loops(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Gradients]:
-    """The loss of a classifier, `cbam_np.ops.softmax_cross_entropy`, labels as probabilities (N, K)."""
+    """The loss of a classifier, `cbam_np.ops.softmax_cross_entropy` .
+
+    Parameters
+    ----------
+    logits, labels : floats (N, K)
+    """
     N, K = logits.shape
     p, loss = np.zeros((N, K)), np.zeros(N)
     for n, k in np.ndindex(N, K):
@@ -223,7 +272,13 @@ def softmax_cross_entropy_loops(logits: np.ndarray, labels: np.ndarray) -> tuple
 
 
 def smooth_l1_loops(predictions: np.ndarray, targets: np.ndarray, beta: float = 1.0) -> tuple[np.ndarray, Gradients]:
-    """The loss of boxes, `cbam_np.ops.smooth_l1`."""
+    """The loss of boxes, `cbam_np.ops.smooth_l1`.
+
+    Parameters
+    ----------
+    predictions, targets : floats of any shape, the same for both
+    beta : float
+    """
     loss = np.zeros(predictions.shape)
     for at in np.ndindex(predictions.shape):
         e = predictions[at] - targets[at]
@@ -241,7 +296,12 @@ def smooth_l1_loops(predictions: np.ndarray, targets: np.ndarray, beta: float = 
 
 
 def binary_cross_entropy_loops(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Gradients]:
-    """The loss of masks, `cbam_np.ops.binary_cross_entropy`."""
+    """The loss of masks, `cbam_np.ops.binary_cross_entropy`.
+
+    Parameters
+    ----------
+    logits, targets : floats of any shape, the same for both
+    """
     loss, p = np.zeros(logits.shape), np.zeros(logits.shape)
     for at in np.ndindex(logits.shape):
         p[at] = 1 / (1 + exp(-logits[at]))

@@ -1,4 +1,4 @@
-"""The one table of operations: the formula each stands for, sample inputs, and its counterpart in PyTorch.
+"""The one table of operations: the formula each computes, sample inputs, and its counterpart in PyTorch.
 
 Everything that needs all operations reads it: `cbam-np check`, the tests, every array library, the run on a GPU, the
 planted mistakes, the site. A new operation is one more row.
@@ -22,10 +22,22 @@ Op: TypeAlias = Callable[..., tuple[Any, Callable[[Any], Any]]]
 class Operation(NamedTuple):
     """One row.
 
-    name: what reports call it. function: where the operation is in this package; the last part is also its name in
-    `reference.in_pytorch`. formula: its number in the document, "" if it has none. shapes: those of its arguments, in
-    order, for features of shape (N, C, H, W). options: other arguments to call it with. kinks: whether there are places
-    without a derivative, where a maximum changes hands or a ReLU opens. positive: the arguments that have to be.
+    Parameters
+    ----------
+    name : str
+        What reports call it.
+    function : str
+        Where the operation is in this package; the last part is also its name in `reference.in_pytorch`.
+    formula : str
+        Its number in the document, "" if it has none.
+    shapes : function of N, C, H, W
+        Gives the shapes of its arguments, in order, for features of shape (N, C, H, W).
+    options : dict
+        Other arguments to call it with.
+    kinks : bool
+        Whether there are places without a derivative, where a maximum changes hands or a ReLU opens.
+    positive : tuple of str
+        The arguments that have to be.
     """
 
     name: str
@@ -37,7 +49,13 @@ class Operation(NamedTuple):
     positive: tuple[str, ...] = ()
 
     def op(self, package: Any = None) -> Op:
-        """The operation with its options; from `package`, which may be cbam_np with a mistake planted in it."""
+        """The operation with its options.
+
+        Parameters
+        ----------
+        package : module, optional
+            Where to take it from; it may be cbam_np with a mistake planted in it.
+        """
         package = package or import_module("cbam_np")
         return partial(attrgetter(self.function)(package), **self.options)
 
@@ -47,10 +65,17 @@ class Operation(NamedTuple):
         return partial(getattr(module, self.function.rsplit(".", maxsplit=1)[-1]), **self.options)
 
     def sample(self, shape: Shape, seed: int | np.random.Generator = 0, tied: bool = False) -> dict[str, Any]:
-        """Random float64 inputs by name, for features of that shape (N, C, H, W).
+        """Random float64 inputs by name.
 
-        The first input is standard normal, or with `tied` small integers, so that several entries tie for a maximum.
         Weights are of moderate size: in a gate near 1 PyTorch's σ′ = σ(1 - σ) loses digits, and ours doesn't.
+
+        Parameters
+        ----------
+        shape : (N, C, H, W)
+            Of the features.
+        seed : int or NumPy generator
+        tied : bool
+            The first input is standard normal, or if tied small integers, so that several entries tie for a maximum.
         """
         rng = np.random.default_rng(seed)
 
@@ -272,7 +297,14 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every array in dicts, tuples and lists, with its name: the last key or argument on the way to it."""
+    """Every array in dicts, tuples and lists, with its name: the last key or argument on the way to it.
+
+    Parameters
+    ----------
+    tree : dicts, tuples and lists, nested
+    name : str
+        Of the tree itself.
+    """
     if isinstance(tree, Mapping):
         for key, part in tree.items():
             yield from leaves(part, str(key))
@@ -284,7 +316,13 @@ def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def converted(tree: Any, convert: Callable[[Any], Any]) -> Any:
-    """`tree` with every array in it converted."""
+    """`tree` with every array in it converted.
+
+    Parameters
+    ----------
+    tree : dicts, tuples and lists, nested
+    convert : function of an array
+    """
     if isinstance(tree, Mapping):
         return {key: converted(part, convert) for key, part in tree.items()}
     if isinstance(tree, tuple | list):

@@ -13,9 +13,9 @@ from importlib import import_module
 from textwrap import dedent
 from typing import Any, NamedTuple
 
-from generated import measured, table
-from source_pages import place
+from generated.tables import measured, table
 from sphinx.ext.autodoc.mock import mock
+from typeset import is_formula, latex
 
 from cbam_np.reference import loops
 from cbam_np.reference.formulas import FORMULAS, Formula
@@ -39,7 +39,7 @@ def python(text: str) -> str:
 
 @cache
 def parts_of_the_loops() -> tuple[dict[int, Lines], dict[int, Lines]]:
-    """The lines of `cbam_loops`, forward and backward, by the numbers in the comments that they stand under."""
+    """The lines of `cbam_loops`, forward and backward, by the numbers in the comments that they are under."""
     forward, _, backward = inspect.getsource(loops.cbam_loops).partition("    def backward(")
     return by_number(forward), by_number(backward)
 
@@ -86,7 +86,7 @@ def code_of(name: str) -> Code:
     forward = re.sub(r"\n\n\n+", "\n\n", "\n".join([*head, *rest]))
     backward = "\n\n".join(dedent("\n".join(lines[p.lineno - 1 : p.end_lineno])) for p in inner)
     start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-    file = place(name).partition("#")[0]
+    file = f"{module_name.replace('.', '/')}.py"
     return Code(name, start, node.end_lineno or 0, file, inspect.getdoc(function) or "", forward, backward)
 
 
@@ -103,9 +103,10 @@ def helpers(code: Code) -> Iterator[Code]:
 def derivation(code: Code) -> str:
     """The docstring as MyST: what is indented is a formula, the rest is text, where only `names` are marked."""
     blocks = []
-    for paragraph in re.split(r"\n\s*\n", code.derivation):
+    text = code.derivation.partition("\nParameters\n---")[0].rstrip()
+    for paragraph in re.split(r"\n\s*\n", text):
         if all(line.startswith("    ") for line in paragraph.splitlines()):
-            blocks.append(f"```text\n{dedent(paragraph)}\n```")
+            blocks.append(f"$${latex(paragraph)}$$" if is_formula(paragraph) else f"```text\n{dedent(paragraph)}\n```")
         else:
             pieces = paragraph.split("`")
             pieces[::2] = [re.sub(r"([\\*_\[\]<>$|{}])", r"\\\1", piece) for piece in pieces[::2]]
@@ -186,7 +187,11 @@ def page(formula: Formula) -> str:
         in_loops[0] += "\n\n" + python(forward.rpartition('"""')[2])
         in_loops[1] += "\n\n" + python("    def backward(" + backward.rpartition("    return out, backward")[0])
     arrays = [
-        "\n\n".join(f"[`{c.name.rpartition('.')[2]}`](code:{c.name}):\n\n{python(text)}" for c, text in texts if text)
+        "\n\n".join(
+            f"[`{c.name.rpartition('.')[2]}`](code:{c.file}#L-{c.first}):\n\n{python(text)}"
+            for c, text in texts
+            if text
+        )
         for texts in ([(c, c.forward) for c in codes], [(c, c.backward) for c in codes])
     ]
     derivations = "\n\n".join(f"**`{c.name.rpartition('.')[2]}`:** {derivation(c)}" for c in others)

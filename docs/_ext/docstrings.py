@@ -1,13 +1,15 @@
-"""The docstrings of the package, which are written to be read in the code, as reStructuredText for autodoc.
+"""The docstrings of the package, which are written to be read in the code, as reStructuredText for numpydoc.
 
-An indented paragraph is a formula or code and stays as it stands. `a name` is code, and a link if it is a public
-function. LaTeX with braces is code. Everything else is plain text, whatever its stars and bars would mean elsewhere.
+An indented paragraph is a formula, which is typeset, or code. `a name` is code, and a link if it is a public function.
+LaTeX with braces is code. Everything else is plain text, whatever its stars and bars would mean elsewhere.
 """
 
 import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
+
+from typeset import is_formula, latex
 
 import cbam_np
 import cbam_np.ops
@@ -16,7 +18,6 @@ PUBLIC = {name: f"cbam_np.{name}" for name in cbam_np.__all__} | {
     name: f"cbam_np.ops.{name}" for name in cbam_np.ops.__all__
 }
 
-START = re.compile(r"\w+(, \w+)*: |`backward\(|Raises ")  # of an entry that deserves a paragraph of its own
 LATEX = re.compile(r"\\[a-z]+(?:_?\{[^{}]*\})+")
 
 
@@ -40,20 +41,21 @@ def converted(lines: list[str]) -> Iterator[str]:
         if empty:
             yield ""
         elif all(line.startswith("    ") for line in block):
-            yield from (".. code-block:: text", "", *block, "")
+            if is_formula("\n".join(block)):
+                yield from (".. math::", "", f"    {latex(chr(10).join(block))}", "")
+            else:
+                yield from (".. code-block:: text", "", *block, "")
         else:
-            for line in block:
-                if START.match(line):
-                    yield ""
-                yield inline(line)
+            yield from map(inline, block)
 
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Convert in place."""
-    lines[:] = list(converted(lines))
+    """Convert in place, except what a module has imported from elsewhere: autodoc asks for that as well."""
+    if (getattr(obj, "__module__", None) or name).startswith("cbam_np"):
+        lines[:] = list(converted(lines))
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
-    app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-docstring", process, priority=400)  # before numpydoc makes tables of the sections
     return {"parallel_read_safe": True, "parallel_write_safe": True}

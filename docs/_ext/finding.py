@@ -1,4 +1,4 @@
-"""What the search finds: each formula by its number and its names, no solved exercise, and formulas in results once."""
+"""What the search finds: each formula by its number and its names, each exercise, and formulas in results once."""
 
 import re
 from typing import Any
@@ -25,7 +25,8 @@ for formula in FORMULAS:
     WORDS[page] = (*WORDS.get(page, ()), f"({formula.number})", formula.chinese)
 
 
-EXERCISE = re.compile(r"Exercise \d+\.\d+")
+QUESTION = re.compile(r"[\dA]\d?\.\d+")  # in bold before a question of a chapter
+BUILD = re.compile(r"Builds? (\d+)(?: and (\d+))? of \d+")  # the heading above what the reader writes
 
 
 def enter(section: nodes.section, *words: str) -> None:
@@ -34,8 +35,15 @@ def enter(section: nodes.section, *words: str) -> None:
     section.insert(1, addnodes.index(entries=entries))
 
 
+def section_of(node: Any) -> nodes.section:
+    """The innermost one that it is in."""
+    while not isinstance(node, nodes.section):
+        node = node.parent
+    return node
+
+
 class Words(SphinxTransform):
-    """Entries of the index, which the search puts first; and a solved notebook is left out of it."""
+    """Entries of the index, which the search puts first."""
 
     default_priority = 840  # before the entries are collected
 
@@ -43,12 +51,15 @@ class Words(SphinxTransform):
         """Do it for the document that was just read."""
         page = self.env.docname
         if "/solutions/" in page:
-            self.env.metadata[page]["nosearch"] = True
             return
-        for section in list(self.document.findall(nodes.section)):
-            exercise = EXERCISE.match(section.next_node(nodes.title).astext())
-            if exercise:
-                enter(section, exercise[0].lower())
+        chapter = page.startswith("notebooks/")
+        for title in list(self.document.findall(nodes.title)) if chapter else ():
+            build = BUILD.match(title.astext())
+            if build:
+                enter(section_of(title), *(f"build {number}" for number in build.groups() if number))
+        for bold in list(self.document.findall(nodes.strong)) if chapter else ():
+            if QUESTION.fullmatch(bold.astext()):
+                enter(section_of(bold), f"exercise {bold.astext()}")
         if page in WORDS:
             enter(next(self.document.findall(nodes.section)), *WORDS[page])
 

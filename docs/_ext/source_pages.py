@@ -1,12 +1,14 @@
-"""Every Python file of the project as a page, and links that lead to it; a mark on the solved notebooks.
+"""Every Python file of the project as a page, and links that lead to it, `code:tests/test_ops.py`.
 
-A link leads to a path, `code:cbam_np/ops/conv.py`, or to the line of a dotted name, `code:cbam_np.ops.conv.conv2d`.
-A relative link to a .py file, as the notebooks have them, is turned into the first form.
+A relative link to a .py file, as the notebooks have them, is turned into such a link, too, and what is in the reference
+has a [source] by Sphinx's linkcode. Viewcode would make pages of the reference's modules alone, without tests and
+notebooks, and its links back are dead where a name is documented in the package that hands it on.
 """
 
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +25,14 @@ FOLDERS = "cbam_np", "docs", "notebooks", "tests"
 logger = logging.getLogger(__name__)
 
 
-def place(target: str) -> str:
-    """Path and line, "cbam_np/attention/block.py#L-17", of a dotted name. Raises LookupError if there is none."""
-    parts = target.split(".")
-    for count in range(len(parts) - 1, 0, -1):
-        try:
-            return place_in(import_module(".".join(parts[:count])), parts[count:])
-        except ImportError:
-            continue
-    raise LookupError(target)
-
-
-def place_in(found: Any, names: list[str]) -> str:
-    """The same for a name inside a module."""
-    try:
-        for name in names:
-            found = getattr(found, name)
-        found = inspect.unwrap(found.fget if isinstance(found, property) else found)
-        path = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT)
-        return f"{path.as_posix()}#L-{inspect.getsourcelines(found)[1]}"
-    except (AttributeError, OSError, TypeError, ValueError):  # ValueError: the file is not ours
-        raise LookupError(".".join(names)) from None
-
-
 def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     """Where the [source] link beside a documented name leads."""
     try:
-        return "code:" + place_in(import_module(info["module"]), info["fullname"].split("."))
-    except LookupError:
+        found = attrgetter(info["fullname"])(import_module(info["module"]))
+        found = inspect.unwrap(found.fget if isinstance(found, property) else found)
+        path = Path(inspect.getsourcefile(found) or "").resolve().relative_to(ROOT)
+        return f"code:{path.as_posix()}#L-{inspect.getsourcelines(found)[1]}"
+    except (AttributeError, OSError, TypeError, ValueError):  # ValueError: the file is not ours
         return None
 
 
@@ -69,31 +51,13 @@ class FileLinks(SphinxTransform):
                 link.parent.replace(link, page)
 
 
-class SolvedTitles(SphinxTransform):
-    """A ✓ before the title of a solved notebook: it has the same title as the chapter."""
-
-    default_priority = 460
-
-    def apply(self) -> None:
-        """Do it for the document that was just read."""
-        if "/solutions/" in self.env.docname:
-            title = next(self.document.findall(nodes.title))
-            title.insert(0, nodes.Text("✓ "))
-
-
 def resolve(app: Any, doctree: nodes.document, docname: str) -> None:
     """Turn code: into the addresses of pages, seen from the page with the link."""
     if app.builder.format != "html":
         return
     for link in doctree.findall(nodes.reference):
         if link.get("refuri", "").startswith("code:"):
-            target = link["refuri"].removeprefix("code:")
-            try:
-                target = target if "/" in target else place(target)
-            except LookupError:
-                logger.warning("there is no %s in the package", target, location=link)
-                continue
-            path, _, line = target.partition("#")
+            path, _, line = link["refuri"].removeprefix("code:").partition("#")
             if not (ROOT / path).is_file() or path.split("/")[0] not in FOLDERS:
                 logger.warning("there is no page of code for %s", path, location=link)
                 continue
@@ -114,7 +78,6 @@ def pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_transform(FileLinks)
-    app.add_transform(SolvedTitles)
     app.connect("doctree-resolved", resolve)
     app.connect("html-collect-pages", pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,6 @@
 /* What is wider than its place can be scrolled with the keyboard: it gets the focus, but only if there is more to see. */
 (function () {
+  for (const box of document.querySelectorAll("pre")) box.classList.toggle("drawn", /[\u2500-\u257f]/.test(box.textContent));
   function look() {
     for (const box of document.querySelectorAll("pre, .scroll, .table-wrapper")) {
       if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;

@@ -1,4 +1,4 @@
-"""A CBAM as one might write it in an afternoon, with three slips."""
+"""A CBAM as one might write it in an afternoon, with two slips."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ class MyCBAM(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """f: (N, C, H, W) -> the same."""
-        gates = torch.sigmoid(self.mlp(f.mean((2, 3)))) + torch.sigmoid(self.mlp(f.amax((2, 3))))
+        average, largest = self.mlp(f.mean((2, 3))), self.mlp(f.amax((2, 3)))
+        gates = torch.sigmoid(average) + torch.sigmoid(largest)
         f1 = f * gates[:, :, None, None]
         pooled = torch.cat([f1.mean(1, keepdim=True), f1.amax(1, keepdim=True)], dim=1)
         return f1 * torch.sigmoid(self.conv(pooled))

@@ -52,12 +52,12 @@ ABLATIONS = {
 MISTAKES = {
     "path through the map dropped": (
         "cbam_np/nets/attention.py",
-        "return d_f_gate + d_f_map, grads",
-        "return d_f_gate, grads",
+        "return d_f_direct + d_f_map, grads",
+        "return d_f_direct, grads",
     ),
     "path through the features dropped": (
         "cbam_np/nets/attention.py",
-        "return d_f_gate + d_f_map, grads",
+        "return d_f_direct + d_f_map, grads",
         "return d_f_map, grads",
     ),
     "maximum dropped": (

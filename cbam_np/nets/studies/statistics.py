@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 LIMIT = 0.05  # of p, for all comparisons of a table together
+ENOUGH = 5  # pairs of runs; with fewer, a comparison is incomplete and nothing is said of it
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,12 @@ def against(values: Sequence[float], chance: float) -> float:
 
 
 def verdict(found: Difference, comparisons: int = 1, higher_is_better: bool = True) -> str:
-    """ "better", "worse", "no difference shown", or "too few runs".
+    """ "better", "worse", "no difference shown", or "too few runs" for fewer than `ENOUGH` pairs.
 
     comparisons: how many the table makes. p has to be below `LIMIT` / comparisons (Bonferroni), so that among
     variants that all do the same, 95 tables in 100 show no difference at all.
     """
-    if found.n < 2:
+    if found.n < ENOUGH:
         return "too few runs"
     if not found.p < LIMIT / comparisons:
         return "no difference shown"

@@ -10,12 +10,12 @@ import numpy as np
 
 from cbam_np.nets.studies import plan
 from cbam_np.nets.studies.plan import ABLATIONS, KINDS, MISTAKES, OPEN, PLACES, SAID, SHORT, Run
-from cbam_np.nets.studies.statistics import LIMIT, Difference, Interval, against, difference, interval, verdict
+from cbam_np.nets.studies.statistics import ENOUGH, LIMIT, Difference, Interval, against, difference, interval, verdict
 from cbam_np.nets.studies.store import Result
 
 Cell: TypeAlias = tuple[str, str, int, str, str]
 
-# top-1 error % on ImageNet with a ResNet-50, as third-party notes on the paper give it
+# top-1 error % on ImageNet with a ResNet-50: the paper's, as notes on it by others quote them; not read off the paper
 PAPER = {
     "none": 24.56,
     "SE": 23.14,
@@ -28,8 +28,8 @@ PAPER = {
     "spatial first": 22.78,
     "parallel": 22.95,
 }
+UNBROKEN = "\N{NO-BREAK SPACE}"
 AGREES = 1e-3  # PyTorch's losses of the first steps: the largest relative difference that rounding explains
-FEWEST = 5  # seeds that a comparison has before it is told in short
 FALLS = 0.95  # a loss has fallen if the last epoch's mean is below so much of the first's
 
 
@@ -96,15 +96,18 @@ def percent(x: Interval, scale: float = 100) -> str:
 
 
 def points(x: Difference) -> str:
-    """A difference in percentage points."""
-    if x.n == 0:
-        return "–"
-    return f"{100 * x.mean:+.1f}" + ("" if isnan(x.half) else f" ± {100 * x.half:.1f}")
+    """A difference in percentage points; not shown if there are too few pairs."""
+    return f"{100 * x.mean:+.1f} ± {100 * x.half:.1f}" if x.n >= ENOUGH else "–"
 
 
-def p_value(p: float) -> str:
+def pairs(x: Difference) -> str:
+    """How many pairs there are, and how many it takes."""
+    return f"{x.n} of {ENOUGH} pairs"
+
+
+def p_value(x: Difference) -> str:
     """Two figures are enough."""
-    return "–" if isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
+    return "–" if x.n < ENOUGH else "< 0.001" if x.p < 0.001 else f"{x.p:.2g}"
 
 
 # --- what was run ---------------------------------------------------------------------------------------------------
@@ -168,7 +171,7 @@ def light(results: list[Result]) -> str:
                 for what in ("inference s", "training s")
             ]
             memory = [f"{cost[f'{what} MB'] / base[f'{what} MB']:.2f}" for what in ("inference", "training")]
-            counts = [f"{cost[what]:,}".replace(",", " ") for what in ("parameters", "multiply-adds")]
+            counts = [f"{cost[what]:,}".replace(",", UNBROKEN) for what in ("parameters", "multiply-adds")]
             rows.append([f"{run.net}, {kind}", *counts, *ratios, *memory])
         said.append(light_verdict(run.net, found))
     head = ["network", "parameters", "multiply-adds", "time, inference", "training", "memory, inference", "training"]
@@ -178,7 +181,7 @@ def light(results: list[Result]) -> str:
 def quartiles(ratios: Sequence[float]) -> str:
     """Median, and quartiles in parentheses."""
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    return f"{middle:.2f} ({low:.2f}{UNBROKEN}to{UNBROKEN}{high:.2f})"
 
 
 def light_verdict(net: str, found: dict[str, Any]) -> str:
@@ -196,11 +199,7 @@ def light_verdict(net: str, found: dict[str, Any]) -> str:
 def longer(ratios: Sequence[float]) -> str:
     """What times of a training step, as multiples of that without attention, say: nothing if a quarter is below 1."""
     low, middle = np.quantile(ratios, [0.25, 0.5])
-    return (
-        f"A training step takes {middle:.2f} times as long"
-        if low > 1
-        else "That a training step takes longer isn't shown"
-    )
+    return f"A training step takes {middle:.2f} times as long" if low > 1 else "A longer training step isn't shown"
 
 
 # --- 2. better features? --------------------------------------------------------------------------------------------
@@ -221,7 +220,7 @@ def features(results: list[Result]) -> str:
                     "p",
                     "verdict",
                     "s",
-                    "paper, top-1 error %",
+                    "paper (quoted), top-1 error %",
                 ]
                 parts += [f"**{name.capitalize()}**, {in_words(setting)}:", table(head, rows), said]
         parts.append(equal_time(results, setting))
@@ -248,14 +247,14 @@ def ablation(results: list[Result], variants: Sequence[str], setting: dict[str, 
         d = difference(first, found)
         answer = "" if variant == variants[0] else verdict(d, len(variants) - 1)
         seconds = [r.found["seconds"][-1] for r in matching(results, variant, setting)]
-        shown = ["", "", ""] if variant == variants[0] else [points(d), p_value(d.p), answer]
+        shown = ["", "", ""] if variant == variants[0] else [points(d), p_value(d), answer]
         paper = f"{PAPER[variant]:.2f}" if variant in PAPER else "–"
         mean = interval(list(found.values()))
         rows.append([variant, str(mean.n), percent(mean), *shown, f"{np.median(seconds):.0f}", paper])
         if answer:
-            groups[answer].append(f"{variant} ({points(d)} points)")
+            groups[answer].append(f"{variant} ({pairs(d) if answer == 'too few runs' else f'{points(d)} points'})")
     words = {"better": "better than", "worse": "worse than", "no difference shown": "no difference shown from"}
-    words["too few runs"] = "too few runs to compare with"
+    words["too few runs"] = "incomplete, so nothing is said beside"
     said = [f"{words.get(answer, answer)} {variants[0]}: {', '.join(who)}" for answer, who in groups.items()]
     return rows, f"Verdict: {'; '.join(said)}." if said else ""
 
@@ -281,11 +280,13 @@ def equal_time(results: list[Result], setting: dict[str, Any]) -> str:
     epochs = min(ratios, key=lambda e: abs(log(ratios[e])))
     without = scores(results, variant="none", **{**setting, "epochs": epochs})
     d = difference(without, scores(results, variant="CBAM", **setting))
-    return (
+    head = (
         f"At about equal time: without attention, {epochs} epochs take {ratios[epochs]:.2f} times as long as these "
-        f"{setting['epochs']} with CBAM. CBAM's accuracy minus that one is {points(d)} points (p {p_value(d.p)}): "
-        f"{verdict(d)}."
+        f"{setting['epochs']} with CBAM."
     )
+    if d.n < ENOUGH:
+        return f"{head} The comparison of their accuracies is incomplete ({pairs(d)})."
+    return f"{head} CBAM's accuracy minus that one is {points(d)} points (p {p_value(d)}): {verdict(d)}."
 
 
 def in_pytorch(results: list[Result]) -> str:
@@ -318,7 +319,7 @@ def everywhere(results: list[Result]) -> str:
         without, with_cbam = (scores(results, variant=variant, **place) for variant in ("none", "CBAM"))
         d = difference(without, with_cbam)
         means = [percent(interval(list(found.values()))) for found in (without, with_cbam)]
-        rows.append([f"{net}, {head}", *means, points(d), p_value(d.p), verdict(d, len(PLACES))])
+        rows.append([f"{net}, {head}", *means, points(d), p_value(d), verdict(d, len(PLACES))])
     return paragraphs([table(["place", "none", "CBAM", "CBAM - none", "p", "verdict"], rows), in_pytorch(results)])
 
 
@@ -358,7 +359,7 @@ def looking_row(name: str, before: list[dict[str, float]], after: list[dict[str,
 def looking_verdict(inside: list[float], comparisons: int = 1) -> str:
     """Whether a map lies on the digit more than chance would have it, or less. comparisons: of its table."""
     p = against(inside, 1.0)
-    if isnan(p):
+    if len(inside) < ENOUGH:
         return "too few runs"
     if not p < 0.05 / comparisons:
         return "chance not ruled out"
@@ -391,7 +392,7 @@ def bugs(results: list[Result]) -> str:
                 f"{falls} of {len(runs)}" + (f", {ended} diverged" if ended else ""),
                 percent(interval(list(found.values()))),
                 points(d) if mistake else "",
-                p_value(d.p) if mistake else "",
+                p_value(d) if mistake else "",
                 answer,
             ]
         )
@@ -448,12 +449,11 @@ def features_short(results: list[Result]) -> str:
     said = []
     for setting in settings(results):
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
-        if d.n >= FEWEST:
-            said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
-    said = [f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'too few runs'}."]
+        said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
+    said = [f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'not compared yet'}."]
     closed, opened = (scores(results, variant=v, data="digits", clutter=4, epochs=SHORT) for v in ("CBAM", OPEN))
     d = difference(closed, opened)
-    if d.n >= FEWEST:
+    if d.n:
         limits = len(ABLATIONS["how the gates start"]) - 1
         said.append(f"Released CBAM whose gates start open, minus CBAM: {points_and_verdict(d, limits)}.")
     return " ".join(said)
@@ -464,14 +464,16 @@ def everywhere_short(results: list[Result]) -> str:
     places, said = sorted({(r.run.net, r.run.head) for r in results}), []
     for net, head in places:
         d = difference(*(scores(results, variant=variant, net=net, head=head) for variant in ("none", "CBAM")))
-        if d.n >= FEWEST:
+        if d.n:
             said.append(f"{head} head of {net}, {points_and_verdict(d, len(PLACES))}")
-    return f"The score with CBAM minus that without: {'; '.join(said) or 'too few runs'}."
+    return f"The score with CBAM minus that without: {'; '.join(said) or 'not compared yet'}."
 
 
 def points_and_verdict(d: Difference, comparisons: int) -> str:
-    """A difference, with what its p is held against."""
-    return f"{points(d)} points (p {p_value(d.p)}, limit {LIMIT / comparisons:.2g}): {verdict(d, comparisons)}"
+    """A difference, with what its p is held against; if there are too few pairs, only that it is incomplete."""
+    if d.n < ENOUGH:
+        return f"incomplete ({pairs(d)})"
+    return f"{points(d)} points (p {p_value(d)}, limit {LIMIT / comparisons:.2g}): {verdict(d, comparisons)}"
 
 
 def bugs_short(results: list[Result]) -> str:

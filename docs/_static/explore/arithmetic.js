@@ -8,7 +8,7 @@
   "use strict";
 
   // The paths by which an output depends on F. Each is one term of d_f; the sum of the terms is the gradient.
-  const PATHS = ["straight", "avg_s", "max_s", "avg_c", "max_c"];
+  const PATHS = ["direct", "avg_s", "max_s", "avg_c", "max_c"];
 
   // --- arrays ---
 
@@ -108,7 +108,7 @@
 
   /* The gradient of Σ seeds · values, where values is what forward() returned and seeds holds d_f2 or a gradient of any
      other array, by the array's name. Of the paths in `off` nothing comes back, neither to F nor to the weights. d_f,
-     d_f1, d_w1, d_w2 are given for each path: {straight: ..., avg_s: ..., ...}.
+     d_f1, d_w1, d_w2 are given for each path: {direct: ..., avg_s: ..., ...}.
   */
   function backward(values, seeds, off = new Set()) {
     const { f, w1, w2, kernel, avg_c, max_c, winner_c, z_avg, z_max, h_avg, h_max, m_c } = values;
@@ -123,10 +123,10 @@
     // (11): a product has two factors, so the gradient has two paths
     const d_f2 = seed("f2", C, H, W);
     const d_m_s = seed("m_s", H, W);
-    const d_f1 = { straight: seed("f1", C, H, W), avg_s: zeros(C, H, W), max_s: zeros(C, H, W) };
+    const d_f1 = { direct: seed("f1", C, H, W), avg_s: zeros(C, H, W), max_s: zeros(C, H, W) };
     for (const [c, i, j] of indices(C, H, W)) {
       d_m_s[i][j] += d_f2[c][i][j] * f1[c][i][j];
-      d_f1.straight[c][i][j] += on.straight * d_f2[c][i][j] * m_s[i][j];
+      d_f1.direct[c][i][j] += on.direct * d_f2[c][i][j] * m_s[i][j];
     }
 
     // (10): σ′ = σ(1 - σ), then each product of the window
@@ -151,7 +151,7 @@
     // (7): to the gate goes the sum of all that came back to F′; to the feature, each path's part
     const d_m_c = seed("m_c", C);
     for (const [c, i, j] of indices(C, H, W)) {
-      d_m_c[c] += (d_f1.straight[c][i][j] + d_f1.avg_s[c][i][j] + d_f1.max_s[c][i][j]) * f[c][i][j];
+      d_m_c[c] += (d_f1.direct[c][i][j] + d_f1.avg_s[c][i][j] + d_f1.max_s[c][i][j]) * f[c][i][j];
     }
     const times_gate = (part) => filled([C, H, W], (c, i, j) => m_c[c] * part[c][i][j]);
 
@@ -180,7 +180,7 @@
 
     // (3): an equal share to every pixel, (4): all to the largest
     const d_f = {
-      straight: times_gate(d_f1.straight),
+      direct: times_gate(d_f1.direct),
       avg_s: times_gate(d_f1.avg_s),
       max_s: times_gate(d_f1.max_s),
       avg_c: filled([C, H, W], (c) => on.avg_c * d_avg_c[c] / (H * W)),

@@ -13,7 +13,7 @@
   const SHAPES = { f: [C, H, W], w1: [R, C], w2: [C, R], kernel: [2, K, K] };
 
   const WORDS = {
-    straight: "straight", avg_s: "average over channels", max_s: "maximum over channels",
+    direct: "direct", avg_s: "average over channels", max_s: "maximum over channels",
     avg_c: "average over space", max_c: "maximum over space", sum: "all together",
   };
   const SYMBOLS = {
@@ -209,7 +209,7 @@
     m_s: (i, j) => `M_s[${i}, ${j}] = σ(${shown(window_of(0, i, j))} + ${factor(window_of(1, i, j))}) = σ(${shown(v.z_s[i][j])}) = ${shown(v.m_s[i][j])}`,
     f2: (c, i, j) => `F″[${c}, ${i}, ${j}] = ${product(v.m_s[i][j], v.f1[c][i][j])} = ${shown(v.f2[c][i][j])}`,
     d_m_s: (i, j) => `dM_s[${i}, ${j}] = ${sum(all(C).map((c) => product(g.d_f2[c][i][j], v.f1[c][i][j])))} = ${shown(g.d_m_s[i][j])}`,
-    d_straight: (c, i, j) => `dF′_straight[${c}, ${i}, ${j}] = ${product(v.m_s[i][j], g.d_f2[c][i][j])} = ${shown(g.d_f1.straight[c][i][j])}${cut("straight")}`,
+    d_direct: (c, i, j) => `dF′_direct[${c}, ${i}, ${j}] = ${product(v.m_s[i][j], g.d_f2[c][i][j])} = ${shown(g.d_f1.direct[c][i][j])}${cut("direct")}`,
     d_z_s: (i, j) => `dz_s[${i}, ${j}] = ${product(g.d_m_s[i][j], v.m_s[i][j])} · (1 − ${shown(v.m_s[i][j])}) = ${shown(g.d_z_s[i][j])}`,
     d_kernel: (c, a, b) => {
       const x = [v.avg_s, v.max_s][c];
@@ -219,7 +219,7 @@
     },
     d_avg_s: (i, j) => `davg_s[${i}, ${j}] = ${shown(g.d_avg_s[i][j])}`,
     d_max_s: (i, j) => `dmax_s[${i}, ${j}] = ${shown(g.d_max_s[i][j])}`,
-    d_f1: (c, i, j) => `dF′[${c}, ${i}, ${j}] = ${sum([g.d_f1.straight, g.d_f1.avg_s, g.d_f1.max_s].map((part) => factor(part[c][i][j])))} = ${shown(d_f1()[c][i][j])}`,
+    d_f1: (c, i, j) => `dF′[${c}, ${i}, ${j}] = ${sum([g.d_f1.direct, g.d_f1.avg_s, g.d_f1.max_s].map((part) => factor(part[c][i][j])))} = ${shown(d_f1()[c][i][j])}`,
     d_m_c: (c) => {
       const terms = [...indices(H, W)].filter(([i, j]) => d_f1()[c][i][j] * v.f[c][i][j] !== 0)
         .map(([i, j]) => product(d_f1()[c][i][j], v.f[c][i][j]));
@@ -256,7 +256,7 @@
     { makes: ["max_s"], from: ["f1"], say: ({ i, j }) => [SAY.max_s(i, j)] },
     { makes: ["m_s"], from: ["avg_s", "max_s", "kernel"], say: ({ i, j }) => [SAY.m_s(i, j)] },
     { makes: ["f2"], from: ["f1", "m_s"], say: ({ c, i, j }) => [SAY.f2(c, i, j)] },
-    { back: true, makes: ["m_s", "f1"], from: ["f2"], say: ({ c, i, j }) => [SAY.d_m_s(i, j), SAY.d_straight(c, i, j)] },
+    { back: true, makes: ["m_s", "f1"], from: ["f2"], say: ({ c, i, j }) => [SAY.d_m_s(i, j), SAY.d_direct(c, i, j)] },
     { back: true, makes: ["m_s"], from: ["m_s"], say: ({ i, j }) => [SAY.d_z_s(i, j)] },
     { back: true, makes: ["kernel", "d_kernel"], from: ["m_s", "avg_s", "max_s"], say: () => [SAY.d_kernel(0, 3, 3), SAY.d_kernel(1, 3, 3)] },
     { back: true, makes: ["avg_s", "max_s"], from: ["m_s", "kernel"], say: ({ i, j }) => [SAY.d_avg_s(i, j), SAY.d_max_s(i, j)] },
@@ -739,8 +739,8 @@
     const onF1 = shows("f1"), most1 = largest(d_f1());
     maps.f1.forEach(({ svg, marks }, c) => {
       svg.classList.toggle("under-marks", onF1 && most1 > 0);
-      const late = step >= 13; // before, only the straight path has arrived
-      drawMarks(marks, H, W, (i, j) => (onF1 ? ["straight", ...(late ? ["avg_s", "max_s"] : [])].map((path) => [path, g.d_f1[path][c][i][j]]) : []), most1, 3);
+      const late = step >= 13; // before, only the direct path has arrived
+      drawMarks(marks, H, W, (i, j) => (onF1 ? ["direct", ...(late ? ["avg_s", "max_s"] : [])].map((path) => [path, g.d_f1[path][c][i][j]]) : []), most1, 3);
     });
     for (const [name, path, d] of [["m_s", "sum", step === 9 ? g.d_m_s : g.d_z_s], ["avg_s", "avg_s", g.d_avg_s], ["max_s", "max_s", g.d_max_s]]) {
       const { svg, marks } = grids[name];
