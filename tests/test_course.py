@@ -390,7 +390,7 @@ SAID = {
     "backward called": (
         "relu",
         "def relu(x):\n    backward = lambda d: d * (x > 0)\n    return np.maximum(x, 0), backward(np.ones(x.shape))",
-        ["the second is an array of shape", "Return backward itself, without calling it"],
+        ["the second is an array of shape", "Return the function backward itself"],
     ),
     "nothing returned": ("relu", "def relu(x):\n    np.maximum(x, 0)", ["got None", "Which line returns something?"]),
     "the wrong order of the two": (

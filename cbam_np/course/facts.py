@@ -208,7 +208,7 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 HINTS = (  # how a fact begins or what is in it, what the code must have for the question, or "", and the question
     ("is wrong only", "", "What is special about these entries? Work out one of them by hand."),
     ("wherever your", "[] =", "Is each of these entries written to, and kept?"),
-    ("wherever your", "", "What should stand there, and why is it 0 in yours? Work out one of them by hand."),
+    ("wherever your", "", "What should be there, and why is it 0 in yours? Work out one of them by hand."),
     ("read as", "reshape", "A reshape moves no entry; a transpose does. Which one is needed here?"),
     (
         "but in other places",
@@ -234,7 +234,7 @@ HINTS = (  # how a fact begins or what is in it, what the code must have for the
         "",
         "Which line gives the array this shape? Compare with the one in the stub, axis by axis.",
     ),
-    ("are exchanged", "", "Which line gives the array this shape, and in which order do its axes stand there?"),
+    ("are exchanged", "", "Which line gives the array this shape, and in what order are its axes there?"),
     ("with ties", "", "Some entries are equally large there. Which of them does each step of your code take?"),
     ("right where", "", "Where this axis has the length 1 the mistake doesn't show. What does your code do along it?"),
     (

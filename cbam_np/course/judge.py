@@ -249,7 +249,7 @@ class _Judge:
                 "forward",
                 want,
                 f"a tuple of two; the second is {_kind(backward)}, not a function",
-                "The second is to be the function backward itself: its name, without brackets behind it.",
+                "Return the function backward itself: its name, without brackets after it.",
                 "the second isn't a function",
             )
         if result is None:
@@ -365,7 +365,7 @@ class _Judge:
                 "backward",
                 f"{want} alone",
                 "a tuple of one",
-                "A comma makes a tuple, as in (x,). What is to come back is the array alone.",
+                "A comma makes a tuple, as in (x,). Return the array alone.",
                 "tuple of one",
             )
         count = len(gradients) if isinstance(gradients, tuple) else 1
