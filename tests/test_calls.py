@@ -1,5 +1,6 @@
 """What the checker says of calls, sizes and gradient checks: both sides of each, what fits and what does not."""
 
+import linecache
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -11,7 +12,7 @@ from cbam_np.course import facts, solved
 from cbam_np.course.calls import misfits, misuse
 from cbam_np.course.exercise import Case
 from cbam_np.course.exercises import EXERCISES
-from cbam_np.course.judge import judge
+from cbam_np.course.judge import judge, written
 
 CASE = EXERCISES["spatial_attention"].cases[0]  # N = 3, C = 8, H = 10, W = 13, k = 5
 x, maps, kernel = np.zeros((3, 8, 10, 13)), np.zeros((3, 2, 10, 13)), np.zeros((1, 2, 5, 5))
@@ -125,7 +126,152 @@ def judged_by(differences: Callable[[Any, Any], Any]) -> str:
         (lambda g, s: np.abs(g - s).mean(), "the mean hides a wrong entry"),
         (lambda g, s: np.sqrt(np.mean((g - s) ** 2)), "the mean hides a wrong entry"),
         (lambda g, s: np.abs(g - s).sum(), "the error is too large"),
+        (lambda g, s: np.median(np.abs(g - s)), "two wrong entries don't show"),
+        (lambda g, s: abs(np.abs(g).max() - np.abs(s).max()), "two wrong entries don't show"),
+        (lambda g, s: abs((g - s).mean()), "a gradient that is wrong for the second of two inputs passes"),
     ],
 )
 def test_only_the_largest_difference_is_the_largest_difference(differences: Any, named: str) -> None:
     assert judged_by(differences) == named
+
+
+def question(code: str, fact: str, during: str = "backward") -> str:
+    """What is asked about a fact if this is the learner's code."""
+    names: dict[str, Any] = {"np": np}
+    file = f"<{abs(hash(code))}>"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+    exec(compile(code, file, "exec"), names)
+    return facts.question(fact, "d_x", written(names["f"], during))
+
+
+@pytest.mark.parametrize(
+    ("fact", "said", "code", "other"),
+    [  # a fact; what is asked only of code that gives a reason to; such code; the same without the reason
+        ("right at index 2, the last, only", "write over", "for i in x: g = i", "g = x"),
+        ("right at index 0, the first, only", "When does the loop return", "for i in x: return i", "for i in x: x + i"),
+        ("wherever your d_x is wrong, it is 0", "written to", "g[0] = d", "g = d"),
+        ("your d_x is zero everywhere", "flatten", "g[0] = d", "g = d"),
+        ("right, but in other places", "A reshape", "return d.reshape(3)", "return d.T"),
+        ("your d_x is the expected one summed over", "not summed over", "return np.sum(d)", "return d[0]"),
+        ("your d_x is the expected one averaged over", "no average", "return d.mean()", "return d[0]"),
+    ],
+)
+def test_a_question_about_a_cause_needs_code_that_has_it(fact: str, said: str, code: str, other: str) -> None:
+    inner = (
+        'def f(x):\n    """for sum mean reshape"""\n    {}\n    def backward(d):\n        {}\n    return x, backward\n'
+    )
+    assert said in question(inner.format("x", code), fact)
+    assert said not in question(inner.format("x", other), fact)
+    assert said not in question(inner.format(code.replace("return ", "d = "), other), fact)  # it's in forward
+    assert question(inner.format("x", other), fact) == question("f = max", fact)  # no source: the modest one
+
+
+def test_e_to_the_x_within_where_is_told_from_one_beside_it() -> None:
+    names: dict[str, Any] = {}
+    code = "def f(x):\n    return np.where(x > 0, {}, 0), lambda d: {}\n"
+    found = {}
+    for at, parts in {"within": ("np.exp(x)", "d"), "beside": ("x", "np.exp(d)")}.items():
+        text = code.format(*parts)
+        linecache.cache[f"<{at}>"] = (len(text), None, text.splitlines(keepends=True), f"<{at}>")
+        exec(compile(text, f"<{at}>", "exec"), names)
+        found[at] = [
+            word in written(names["f"], d) for d in ("forward", "backward") for word in ("exp", "exp in where")
+        ]
+    assert found == {"within": [True, True, False, False], "beside": [False, False, True, False]}
+
+
+def test_a_second_call_of_backward_with_more_gradients_is_said_to_be_the_second() -> None:
+    def relu(x: Any) -> Any:
+        kept: list[Any] = []
+
+        def backward(d_out: Any) -> Any:
+            kept.append(d_out * (x > 0))
+            return kept[0] if len(kept) == 1 else tuple(kept)
+
+        return np.maximum(x, 0), backward
+
+    finding = judge(EXERCISES["relu"], relu).finding
+    assert finding.named == "the second call differs from the first"
+    assert ("got", "number of gradients: 1, then 2") in finding.lines
+
+
+def test_an_order_read_as_another_is_a_fact() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    case = Case((), {"N": 2, "C": 3, "W": 4})
+    read = x.transpose(1, 0, 2).reshape(2, 3, 4)
+    order = "the numbers in your y are right, but in the order of an array (C, N, W), read as (N, C, W)"
+    assert list(facts.relations("y", read, x, case)) == [order]
+    shuffled = np.random.default_rng(1).permutation(x.ravel()).reshape(x.shape)
+    assert list(facts.relations("y", shuffled, x, case)) == ["the numbers in your y are right, but in other places"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "named", "hint"),
+    [
+        (lambda shape: list(np.ndindex(shape)), "right", ""),
+        (lambda shape: list(np.ndindex(shape))[:1], "some entries are never moved", "what ends it before"),
+        (lambda shape: [list(np.ndindex(shape))[-1]] * int(np.prod(shape)), "some entries are never moved", "Which i"),
+        (
+            lambda shape: [i[:-1] for i in np.ndindex(shape)],
+            "several entries are moved at once",
+            "several move at once",
+        ),
+    ],
+)
+def test_what_is_said_of_the_entries_that_slopes_moves(entries: Any, named: str, hint: str) -> None:
+    def slopes(op: Any, inputs: Any, which: int, d_out: Any) -> Any:
+        x = inputs[which]
+        result = np.zeros(x.shape)
+        for i in entries(x.shape):
+            ends = []
+            for h in (1e-5, -1e-5):
+                moved = [np.array(a) for a in inputs]
+                moved[which][i] += h
+                ends.append(np.sum(d_out * op(*moved)[0]))
+            result[i] = (ends[0] - ends[1]) / 2e-5
+        return result
+
+    verdict = judge(EXERCISES["slopes"], slopes)
+    assert (verdict.finding.named or verdict.state) == named
+    assert hint in " ".join(verdict.finding.hints[:1])
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("np.zeros(4 / 2)", "/ gives a float"),
+        ("np.pad(x, (5 - 1) / 2)", "/ gives a float"),
+        ("x[0.0]", "/ gives a float"),
+        ("x.argmax(axis=(0, 1))", "not a tuple"),
+        ("x[np.ones(99, dtype=bool)]", "A mask picks"),
+        ("x[9]", "Indices run"),
+        ("np.array([x, x[0]])", "differ in their shapes"),
+        ("np.concatenate([x, x[0]])", "differ in their shapes"),
+        ("x.sum(axis=3)", "How many axes"),
+    ],
+)
+def test_what_is_said_of_an_error_belongs_to_it(code: str, said: str) -> None:
+    file = f"<{code}>"
+    text = f"def relu(x):\n    return {code}, None\n"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    names: dict[str, Any] = {"np": np}
+    exec(compile(text, file, "exec"), names)
+    assert said in " ".join(judge(EXERCISES["relu"], names["relu"]).finding.hints)
+
+
+def test_an_overflow_is_blamed_on_an_exponent_only_where_numpy_warned_of_one() -> None:
+    def sigmoid(slope: Callable[[Any, Any], Any]) -> Any:
+        def op(x: Any) -> Any:
+            s = solved.sigmoid(x)[0]
+
+            def backward(d_out: Any) -> Any:
+                return d_out * slope(x, s) + 0 * np.exp(-np.abs(x))
+
+            return s, backward
+
+        return op
+
+    overflow = judge(EXERCISES["sigmoid"], sigmoid(lambda x, s: np.exp(-x) / (1 + np.exp(-x)) ** 2)).finding.hints[0]
+    zero = judge(EXERCISES["sigmoid"], sigmoid(lambda x, s: s * s * (1 / s - 1))).finding.hints[0]
+    assert "Which exponent gets there" in overflow
+    assert zero.startswith("nan comes from 0/0")

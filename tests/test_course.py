@@ -390,7 +390,7 @@ SAID = {
     "backward called": (
         "relu",
         "def relu(x):\n    backward = lambda d: d * (x > 0)\n    return np.maximum(x, 0), backward(np.ones(x.shape))",
-        ["the second is an array of shape", "Return backward itself, without calling it"],
+        ["the second is an array of shape", "Return the function backward itself"],
     ),
     "nothing returned": ("relu", "def relu(x):\n    np.maximum(x, 0)", ["got None", "Which line returns something?"]),
     "the wrong order of the two": (
@@ -476,7 +476,7 @@ SAID = {
         "def largest_error(op, *inputs, seed=0):\n    out, backward = op(*inputs)\n    d = np.ones(out.shape)\n"
         "    g = backward(d)\n    g = g if isinstance(g, tuple) else (g,)\n"
         "    return max(abs(g[i] - slopes(op, inputs, i, d)).max() for i in range(len(g)))",
-        ["a backward that ignores d_out passes", "What should d_out be"],
+        ["all entries of your d_out are the same: 1", "Every entry needs a random number of its own"],
     ),
     "the mean of the errors": (
         "largest_error",

@@ -183,13 +183,17 @@ def _explained(
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
             "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
-            "index array for every axis, each place gets one value.",
+            "index array for every axis, each place gets one value."
+            if ":" in segment
+            else "Which of the two shapes did you mean? What makes the other one?",
         )
     if match := RESHAPE.search(message):
         wanted = _shape(match[2])
         return [*facts, f"{match[1]} entries don't fit into the shape {case.shape(wanted)} of {prod(wanted)}"], (
             "How many entries has the array at this place, and which axes are they? Is every axis in the new shape?",
         )
+    if "inhomogeneous" in message or "must match exactly" in message or "same number of dim" in message:
+        return facts, ("The arrays that are put together here differ in their shapes. Which shapes do they have?",)
     if "setting an array element with a sequence" in message:
         return facts, (
             "One place in an array takes one number, and here an array was to go there. Is a sum missing, or an index?",
@@ -199,27 +203,36 @@ def _explained(
             "One answer, yes or no, is asked for here, by `if`, `and`, or Python's own max and min, and an array has "
             "many. np.where and np.maximum work entry by entry.",
         )
-    if "cannot be interpreted as an integer" in message:
-        return facts, (
-            "Here one whole number is expected, not a tuple. argmax, for example, takes one axis: reshape two into "
-            "one first.",
-        )
+    if "'tuple' object cannot be interpreted as an integer" in message:
+        example = " argmax takes one axis: reshape two into one first." if "arg" in segment else ""
+        return facts, (f"Here one whole number is expected, not a tuple.{example}",)
+    if (
+        "'float' object cannot be interpreted" in message
+        or "integral type" in message
+        or "only integers" in message
+        or "of integer" in message
+    ):
+        return facts, ("A whole number is expected here. / gives a float, also for 4 / 2; // gives whole numbers.",)
+    if "'tuple' object does not support item assignment" in message:
+        return facts, ("A tuple can't be changed. list(...) makes a list of it, with the same arrays.",)
     if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:
         return facts, ("Which shape does the function that is called here expect? Compare with the line above.",)
-    if isinstance(error, TypeError) and "math." in segment:
+    if "math." in segment and ("only" in message or "real number" in message):
         return facts, ("A function of `math` takes one number. Which library has the same function for arrays?",)
     if "only integer" in message or "only length-1" in message or "only 0-dimensional" in message:
         return facts, ("A single number is expected here, and an array came. Is an index or a sum missing?",)
     if isinstance(error, np.exceptions.AxisError):
-        return facts, ("Axes are counted from 0: an array of shape (N, C) has the axes 0 and 1, or -2 and -1.",)
+        return facts, ("How many axes has the array at this point? Counted from 0, the last one is ndim - 1.",)
     if isinstance(error, IndexError) and "too many indices" in message:
         return facts, ("How many axes has this array, and how many do you index?",)
-    if isinstance(error, IndexError):
+    if isinstance(error, IndexError) and "boolean" in message:
+        return facts, ("A mask picks from an array of its own shape. Which shapes have the two?",)
+    if isinstance(error, IndexError) and "out of" in message:
         return facts, ("Indices run from 0 to length - 1. Which axis does this index belong to?",)
     if isinstance(error, UnboundLocalError):
         return facts, (
-            "A name that is assigned to anywhere in a function belongs to that function, also on the lines before. "
-            "Does backward assign to a name of the function around it?",
+            "A name that is assigned to anywhere in a function belongs to that function, also on the lines before, and "
+            "hides a name outside. Where is this one assigned to?",
         )
     if isinstance(error, NameError):
         name = getattr(error, "name", None) or "the name"
@@ -230,7 +243,7 @@ def _explained(
             "into a; a + b is a new array.",
         )
     if "Cannot cast" in message or "casting rule" in message:
-        return facts, ("The array that is written to has whole numbers. With which dtype was it made?",)
+        return facts, ("The array that is written to can't hold such numbers. With which dtype was it made?",)
     if "not subscriptable" in message or "not callable" in message or "has no attribute" in message:
         return facts or [f"{t} is of type {type(v).__name__}" for t, v in values.items()], (
             "Is this what you think it is? Print its type just before this line.",
@@ -246,8 +259,6 @@ def _explained(
         )
     if "positional argument" in message or "keyword argument" in message:
         return facts, ("Compare the call with the first line of the function that is called.",)
-    if "inhomogeneous" in message or "sequence" in message or "dimensions" in message or "same shape" in message:
-        return facts, ("The arrays that are put together here differ in their shapes. Which shapes do they have?",)
     return facts, ()
 
 

@@ -1,6 +1,6 @@
 """What can be said for certain about wrong numbers: how they are related to the right ones, on every input tried."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations, permutations
 from typing import Any
 
@@ -183,7 +183,10 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
         yield f"wherever your {name} is wrong, it is 0"
         return
     if same(np.sort(got, axis=None), np.sort(expected, axis=None)) and expected.size > 2:
-        yield f"the numbers in your {name} are right, but in other places"
+        orders = (axes for axes in permutations_of(expected.ndim) if same(got, expected.transpose(axes).reshape(shape)))
+        order = next((case.shape(tuple(shape[axis] for axis in axes)) for axes in orders), "")
+        where = f"in the order of an array {order}, read as {case.shape(shape)}" if order else "in other places"
+        yield f"the numbers in your {name} are right, but {where}"
         return
     for axis in range(expected.ndim):
         if shape[axis] > 1:
@@ -192,7 +195,8 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
             trivial = not np.moveaxis(expected, axis, 0)[right].any()
             if 0 < len(right) <= 2 and len(right) < shape[axis] and not trivial:
                 which = " and ".join(map(str, right))
-                yield f"along the axis {case.symbol(shape[axis])} your {name} is right at index {which} only"
+                end = ", the first," if right == [0] else ", the last," if right == [shape[axis] - 1] else ""
+                yield f"along the axis {case.symbol(shape[axis])} your {name} is right at index {which}{end} only"
                 return
             wrong = [i for i in range(shape[axis]) if i not in right]
             if 0 < len(wrong) <= 2 < shape[axis]:
@@ -201,66 +205,90 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
                 return
 
 
-HINTS = (  # a question for each kind of fact, by how it begins or what is in it
-    ("is wrong only", "What is special about these entries? Work out one of them by hand."),
-    ("wherever your", "Is each of these entries written to, and when?"),
-    ("but in other places", "Where does each of them belong? Follow one of them. (A reshape moves no entry.)"),
-    ("axes of length 1 too many", "keepdims=True and None in an index give axes of length 1. Which line does it here?"),
-    ("axes of length 1 too few", "keepdims=True in the sum, mean or max leaves an axis of length 1."),
-    ("reshaped yet", "A reshape is missing. Are the entries in its order?"),
+HINTS = (  # how a fact begins or what is in it, what the code must have for the question, or "", and the question
+    ("is wrong only", "", "What is special about these entries? Work out one of them by hand."),
+    ("wherever your", "[] =", "Is each of these entries written to, and kept?"),
+    ("wherever your", "", "What should be there, and why is it 0 in yours? Work out one of them by hand."),
+    ("read as", "reshape", "A reshape moves no entry; a transpose does. Which one is needed here?"),
     (
-        "axes are joined",
-        "Which line joins these axes: a reshape, np.repeat, np.concatenate? Along which axis should it work?",
+        "but in other places",
+        "reshape",
+        "Where does each of them belong? Follow one of them. (A reshape moves no entry.)",
     ),
-    ("the numbers in your", "Which line gives the array this shape? Compare with the one in the stub, axis by axis."),
+    ("but in other places", "", "Where does each of them belong? Follow one of them."),
     (
-        "are exchanged",
-        "In which order are the sizes taken from a shape, and written in a reshape? Is there a transpose?",
+        "axes of length 1 too many",
+        "",
+        "Which line makes an axis of length 1? (keepdims=True, None in an index, a reshape.)",
     ),
     (
-        "right where",
-        "Along an axis of length 1 neither its place nor a sum over it can be wrong. What do you do along this axis?",
+        "axes of length 1 too few",
+        "",
+        "Which line should keep, or make, an axis of length 1? (keepdims=True, None in an index, a slice in place of a "
+        "number.)",
     ),
+    ("reshaped yet", "", "A reshape is missing. Are the entries in its order?"),
+    ("axes are joined", "", "Which line joins these axes?"),
+    (
+        "the numbers in your",
+        "",
+        "Which line gives the array this shape? Compare with the one in the stub, axis by axis.",
+    ),
+    ("are exchanged", "", "Which line gives the array this shape, and in what order are its axes there?"),
+    ("with ties", "", "Some entries are equally large there. Which of them does each step of your code take?"),
+    ("right where", "", "Where this axis has the length 1 the mistake doesn't show. What does your code do along it?"),
     (
         "broadcast from",
+        "",
         "The numbers are right. np.broadcast_to, or a product with ones of the right shape, repeats them.",
     ),
-    (
-        "transposed, from",
-        "Which line gives the axes this order: a transpose, a matrix product, or sizes taken in another order?",
-    ),
+    ("transposed, from", "", "Which line gives the axes this order?"),
     (
         "your {} is the expected one summed",
+        "sum",
         "Which axes are left in the shape that the stub gives? Those are not summed over.",
     ),
     (
         "your {} is the expected one averaged",
+        "mean",
         "Which axes are left in the shape that the stub gives? Over those there is no average.",
     ),
-    ("your {} is the expected one with its axes", "Which index counts rows, and which columns?"),
-    ("summed over", "Where is one entry used many times? The gradients of many uses are added."),
-    ("averaged over", "Which axes are left in the shape that the stub gives?"),
-    ("mirrored along", "In which direction does each index run, in forward and in backward?"),
-    ("times the expected", "Where does this factor come from, or where did it get lost?"),
-    ("same for every d_out", "Where does d_out enter? The chain rule multiplies the slope with it."),
+    ("your {} is the expected one with its axes", "", "Which line puts the axes in this order?"),
+    (
+        "your {} is the expected one",
+        "",
+        "What should tell the entries along this axis apart, and where does it get lost?",
+    ),
+    ("summed over", "", "Which line should sum over it? (What is used many times gets the sum of the gradients.)"),
+    ("averaged over", "", "Which axes are left in the shape that the stub gives?"),
+    ("mirrored along", "", "In which direction does each index run, in forward and in backward?"),
+    ("times the expected", "", "Where does this factor come from, or where did it get lost?"),
+    ("same for every d_out", "", "Where does d_out enter? The chain rule multiplies the slope with it."),
     (
         "zero everywhere",
+        "[] =",
         "Is the array that you return the one that is written to? flatten() and an index array make copies of it.",
     ),
+    ("zero everywhere", "", "Which line should make the array that you return something other than zero?"),
     (
         "entries that are nan",
+        "",
         "nan comes from 0/0, inf/inf, inf - inf and 0 · inf. For which inputs does one of these happen?",
     ),
     (
-        "at index",
-        "Is something done for one index only? In a loop, is it overwritten each time, or returned too early?",
+        "the last, only",
+        "for",
+        "Does each round of the loop leave its result, or does the last one write over the others?",
     ),
+    ("the first, only", "return in for", "When does the loop return: after its last round, or in the first?"),
+    ("at index", "", "What differs between these entries and the others? Work out one that is wrong by hand."),
 )
 
 
-def question(fact: str, name: str) -> str:
-    """A hint that goes with a fact; "" if there is none."""
-    return next((hint for start, hint in HINTS if start.format(name) in fact), "")
+def question(fact: str, name: str, words: Collection[str]) -> str:
+    """A hint that goes with a fact and with code that has these words; "" if there is none."""
+    fits = (hint for start, word, hint in HINTS if start.format(name) in fact and (not word or word in words))
+    return next(fits, "")
 
 
 def subsets(count: int) -> Iterator[tuple[int, ...]]:

@@ -4,8 +4,11 @@ What is printed as a fact is one. A mistake is named only if it gives the very n
 inputs where the two can be compared.
 """
 
+import ast
+import inspect
 import io
 import signal
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
@@ -246,8 +249,8 @@ class _Judge:
                 "forward",
                 want,
                 f"a tuple of two; the second is {_kind(backward)}, not a function",
-                "Return backward itself, without calling it: without brackets behind its name.",
-                "backward was called",
+                "Return the function backward itself: its name, without brackets after it.",
+                "the second isn't a function",
             )
         if result is None:
             raise _wrong(
@@ -308,13 +311,20 @@ class _Judge:
         self.unchanged(run.inputs, run.case, "backward", self.exercise.arguments)
         gradients = self.as_gradients(gradients, names)
         kept = tuple(np.array(g) for g in gradients)
-        again = self.as_gradients(self.call(run.backward, (d_out,), run.case, "backward, called a second time,"), names)
-        if not all(facts.same(a, b) if _is_numeric(b) else True for a, b in zip(again, kept, strict=True)):
+        again = self.call(run.backward, (d_out,), run.case, "backward, called a second time,")
+        again = again if isinstance(again, (tuple, list)) else (again,)
+        count = f"number of gradients: {len(kept)}, then {len(again)}"
+        other = [not facts.same(a, b) for a, b in zip(again, kept, strict=False) if _is_numeric(b)]
+        if len(again) != len(kept) or any(other):
             raise WrongError(
                 Finding(
                     "backward gives something else when it is called a second time",
-                    hints=("Which array of the forward pass, or of the first call, does it write to?",),
-                    named="backward changes what it remembers",
+                    (("got", count),) if len(again) != len(kept) else (),
+                    (
+                        "What does the first call leave changed that the second one finds: an array of the forward "
+                        "pass, or something else that outlives the call?",
+                    ),
+                    "the second call differs from the first",
                 )
             )
         expected = self.expected(run.case)
@@ -355,7 +365,7 @@ class _Judge:
                 "backward",
                 f"{want} alone",
                 "a tuple of one",
-                "Is there a comma at the end of the line?",
+                "A comma makes a tuple, as in (x,). Return the array alone.",
                 "tuple of one",
             )
         count = len(gradients) if isinstance(gradients, tuple) else 1
@@ -402,7 +412,8 @@ class _Judge:
                             Finding(
                                 f"{what} shares its memory with {name}: if one is changed later, so is the other",
                                 hints=(
-                                    "Slices and reshape give a view of the same memory. Where is a .copy() needed?",
+                                    f"Is it {name} itself, or a view of it? Slices and reshape give views of the same "
+                                    "memory; .copy() doesn't.",
                                 ),
                                 named=f"a view of {name}",
                             )
@@ -412,7 +423,7 @@ class _Judge:
         """Where a warning is a fault, say so."""
         for warning in self.warned if self.exercise.quiet else ():
             if issubclass(warning.category, RuntimeWarning):
-                hints = self.about_warnings()
+                hints = self.about_overflow(written(self.function, during))
                 line = (("in line", str(warning.lineno)),) if warning.filename in self.files else ()
                 text = str(warning.message)
                 head = f"{during}: the numbers are right, but NumPy warns"
@@ -474,8 +485,9 @@ class _Judge:
         named = mistake.what if mistake else (said[0] if said else "")
         hints = self.stages(name)
         if said and not mistake:
-            asked = self.about_warnings() if "nan" in said[0] else ()
-            hints = (*(asked or filter(None, [facts.question(said[0], name)])), *hints)
+            words = written(self.function, "" if exercise.plain else during)
+            asked = self.about_overflow(words) if "that are nan" in said[0] else ()
+            hints = (*(asked or filter(None, [facts.question(said[0], name, words)])), *hints)
         if mistake:
             all_of_it = [name, *others] if self.explains_all(runs, mistake) else [name]
             verb = "are" if len(all_of_it) > 1 else "is"
@@ -548,6 +560,10 @@ class _Judge:
                 if not any((off & ~mask).any() for off, mask in zip(offs, masks, strict=True)):
                     yield f"your {name} is wrong only {what}, and right everywhere else"
                     return
+        notes = [{cases[i].note for i in range(len(runs)) if (i in wrong) == it} for it in (False, True)]
+        if notes[0] == {""} and "" not in notes[1]:  # right but for what is special about a case, such as ties
+            yield facts.contrast(cases, wrong)
+            return
         said = 0
         largest = max(wrong, key=lambda i: expected[i].size)
         if got[largest].shape == expected[largest].shape:
@@ -566,11 +582,11 @@ class _Judge:
                 return f", where {self.exercise.arguments[0]} is {', '.join(f'{v:g}' for v in x[np.isnan(out)])}"
         return ""
 
-    def about_warnings(self) -> tuple[str, ...]:
-        """Questions about an overflow and the like."""
-        hints = self.exercise.hints
-        key = "np.where" if "where" in getattr(getattr(self.function, "__code__", None), "co_names", ()) else "warning"
-        return tuple(hints.get(key, hints.get("warning", ())))
+    def about_overflow(self, words: set[str]) -> tuple[str, ...]:
+        """Questions for code with e^x, if NumPy warned of an overflow."""
+        key = "np.where" if "exp in where" in words else "exp"
+        overflow = any("overflow" in str(warning.message) for warning in self.warned)
+        return tuple(self.exercise.hints.get(key, ())) if overflow and "exp" in words else ()
 
     def ignores_upstream(self, run: Run, index: int) -> bool:
         try:
@@ -618,6 +634,41 @@ class _Judge:
         if name.startswith("backward"):
             name = self.exercise.results[min(1, len(self.exercise.results) - 1)]
         return tuple(self.exercise.hints.get(name, ()))
+
+
+def written(function: Function, during: str) -> set[str]:
+    """What the learner's code has in forward, in backward (the functions inside), or in both, for "".
+
+    The names of what is called; "for"; "[] =" where an entry is assigned to; "exp in where"; "return in for".
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return set()
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
+    inside = {node for f in functions[1:] for node in ast.walk(f)}
+    words = set()
+    for node in ast.walk(tree):
+        if during and (node in inside) != (during == "backward"):
+            continue
+        called = _called(node)
+        words.add(called)
+        below = list(ast.walk(node))
+        if called == "where" and "exp" in map(_called, below):
+            words.add("exp in where")
+        if isinstance(node, (ast.For, ast.While, ast.comprehension)):
+            words.add("for")
+        if isinstance(node, (ast.For, ast.While)) and any(isinstance(x, ast.Return) for x in below):
+            words.add("return in for")
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            words.add("[] =")
+    return words
+
+
+def _called(node: ast.AST) -> str:
+    """The name of the function that is called here."""
+    function = node.func if isinstance(node, ast.Call) else None
+    return getattr(function, "attr", getattr(function, "id", ""))
 
 
 _RESULTS: dict[tuple[str, tuple[tuple[str, str], ...], int], tuple[Any, ...] | None] = {}

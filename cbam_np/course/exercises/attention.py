@@ -54,7 +54,7 @@ sigmoid = Exercise(
     hints={
         "out": ("What should σ(0) be, and σ of a large number, positive and negative?",),
         "d_x": ("What is the derivative of 1 / (1 + e^{-x})? It can be written with σ(x) alone.", "σ′ = σ (1 - σ). The chain rule multiplies it with d_out."),
-        "warning": ("e^t is larger than any float64 for t > 709.8. Which exponent in your code gets there, and for which x?",
+        "exp": ("e^t is larger than any float64 for t > 709.8: it becomes inf, and inf/inf is nan. Which exponent gets there, and for which x?",
                     "1 / (1 + e^{-x}) = e^x / (1 + e^x): the first form is safe for x > 0, the second for x < 0. Both at once with e^{-|x|}."),
         "np.where": ("np.where computes both of its branches for every x, and picks afterwards: each form also gets the x that it isn't safe for.",
                      "An exponent that is never positive is safe in both branches: e^{-|x|}."),

@@ -70,23 +70,25 @@ def look_at_slopes(function: Function) -> Finding | None:
                              "that they cancel, or is the entry put back too early? list(inputs) copies no array.", "op gets the input itself, unmoved")
         return _seen(fact, "Is what you move handed to op? If it is: are + h and - h written into one and the same array, where they cancel? "
                      "b = a copies nothing.", "op never gets a moved x")
+    if (first := next(filter(None, counts))) > 1:
+        what = f"all {x.size}" if first == x.size else f"{first} of the {x.size}"
+        return _seen(
+            f"{what} entries are moved at the same time", "Which slope do you get if several move at once? np.ndindex(x.shape) gives one "
+            "entry after the other.", "all entries are moved at once" if first == x.size else "several entries are moved at once",
+        )
     if max(counts) > 1:
-        if set(counts) <= {0, x.size}:
-            return _seen(
-                f"all {x.size} entries are moved at the same time", "Which slope do you get if everything moves at once? "
-                "A loop over the entries moves one at a time.", "all entries are moved at once",
-            )
         return _seen(
             "when the second entry is moved, the first is not back where it was",
             "What has to happen to an entry before the next one is moved?", "an entry isn't put back",
         )
     sizes = np.array([step.ravel()[np.argmax(np.abs(step))] for step, n in zip(steps, counts, strict=True) if n])
-    never = [tuple(map(int, i)) for i in np.argwhere(~np.any(moved, axis=0))]
-    if never:
-        return _seen(
-            f"these entries are never moved: {', '.join(map(str, never[:4]))}",
-            "Over which indices does the loop run? np.ndindex(x.shape) gives them all.", "some entries are never moved",
-        )
+    moves = [tuple(map(int, i)) for i in np.argwhere(np.any(moved, axis=0))]
+    if len(moves) < x.size:
+        fact = f"op gets a moved x {sum(counts)} times; of the {x.size} entries only {', '.join(map(str, moves))} {'are' if len(moves) > 1 else 'is'} moved"
+        hint = "Which entries does the loop leave out, or what ends it before they come?"
+        if sum(counts) >= 2 * x.size:
+            hint = "Which i does each of these calls use? (A function made in a loop looks i up when it is called.)"
+        return _seen(fact, hint, "some entries are never moved")
     h = float(np.abs(sizes).max())
     if shifted := _without_brackets(result, x, d_out, h):
         return shifted
@@ -233,13 +235,13 @@ def look_at_largest_error(function: Function) -> Finding | None:
         if stopped:
             what = "with one input" if right is tangent else "in which out and both inputs differ in shape"
             hint = (
-                "With one input backward returns the array itself, not a tuple. What does your loop over the gradients run over then?"
+                "With one input backward returns the array itself, not a tuple. What does your code do with it?"
                 if right is tangent else
-                "out is (3, 2) here, the inputs are (3, 4) and (4, 2), and so are their gradients. Which arrays are put together, or into one?"
+                "out is (3, 2) here, the inputs are (3, 4) and (4, 2), and so are their gradients. Which line needs two of them to be alike?"
             )
             return Finding(
                 f"stops with an error for an operation {what}", (("stopped", f"{type(stopped).__name__}: {str(stopped).partition('. ')[0]}"),), (hint,),
-                "a single gradient isn't put into a tuple" if right is tangent else "arrays of different shapes are put together",
+                "a single gradient isn't put into a tuple" if right is tangent else "stops where the shapes differ",
             )
         if isinstance(error, (bool, np.bool_)) or not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
@@ -257,19 +259,30 @@ def look_at_largest_error(function: Function) -> Finding | None:
                 (hint, "Both have to belong to the same d_out: the gradients that backward(d_out) returns, and the slopes for this d_out."),
                 named,
             )
+        if upstream and np.size(upstream[0]) > 1 and not np.ptp(upstream[0]):
+            return Finding("d_out isn't random enough", (("note", f"all entries of your d_out are the same: {np.ravel(upstream[0])[0]:.4g}"),), (
+                "Which wrong gradients pass if they are all the same? Every entry needs a random number of its own: size=...",), "all entries of d_out are the same")
     errors = [abs(float(function(_product_with(_up, _up), scale * (1 + abs(x)), scale * (1 + abs(y))))) for scale in (1, 1000)]
     if errors[1] < errors[0] / 5:
         return Finding("the error isn't the largest difference", (("expected", f"{ERROR:g}: so far off are the gradients"), ("got", f"{errors[0]:.3g}; with inputs 1000 times as large {errors[1]:.3g}")), (
             "By what do you divide the difference? The stub asks for the difference itself.",), "a relative error")
+    alike = "Is each entry of a gradient compared with its own slope, and what becomes of the differences?"
+    halves = (_product_with(_nothing, _up_and_down), _product_with(_up_and_down, _nothing))
+    blind = all(abs(float(function(half, x.copy(), y.copy()))) < 0.99 * ERROR for half in halves)  # to both inputs
     for what, wrong, hint, named in (
-        ("a backward that ignores d_out", _ignores_upstream, "Which d_out makes Σ d_out ⊙ out the same as Σ out? What should d_out be, so that nobody can do without it?", "d_out is ones, or not used"),
-        ("a gradient that is wrong for the second of two inputs", _product_with(_nothing, _up_and_down), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the first input is checked"),
-        ("a gradient that is wrong for the first of two inputs", _product_with(_up_and_down, _nothing), "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the last input is checked"),
-        ("a gradient that is wrong at two entries only", _product_with(_at_two_entries, _nothing), "Does a wrong entry show among many right ones, in what you do with the errors?", "the mean hides a wrong entry"),
+        ("a backward that ignores d_out", _ignores_upstream, "Which d_out makes Σ d_out ⊙ out the same as Σ out? What should d_out be, so that nobody can do without it?", "d_out doesn't count"),
+        ("a gradient that is wrong for the second of two inputs", halves[0], "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the first input is checked"),
+        ("a gradient that is wrong for the first of two inputs", halves[1], "Which inputs do you look at, and what happens to the errors of the earlier ones?", "only the last input is checked"),
+        ("a gradient that is wrong at two entries only", _product_with(_at_two_entries, _nothing), alike, "two wrong entries don't show"),
         ("a gradient that is too small at nearly all entries", _product_with(_down, _down), "gradient - slope is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
         ("a gradient that is too large at nearly all entries", _product_with(_up, _up), "slope - gradient is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
     ):
         error = float(function(wrong, x.copy(), y.copy()))
+        unlike = "sign" in named and not np.isclose(error, ERROR / 2, rtol=1e-3)
+        if unlike or ("input" in named and blind):
+            hint, named = alike, f"{what} passes"
+        if np.isclose(error, [r * ERROR for n in (x.size, 2 * x.size) for r in (2 / n, (2 / n) ** 0.5)], rtol=1e-3).any():
+            hint, named = "Does a wrong entry show among many right ones, in a mean?", "the mean hides a wrong entry"
         if not abs(error) >= (0.1 if wrong is _ignores_upstream else 0.99) * ERROR:
             return Finding(
                 f"{what} passes", (("expected", f"{ERROR:g}: so far off it is"), ("got", f"{error:.3g}")), (hint,), named
