@@ -29,7 +29,7 @@ def test_runs_are_chosen_by_their_options() -> None:
 
 
 def test_results_that_are_not_there_are_named() -> None:
-    with pytest.raises(FileNotFoundError, match="expected results of 'nothing'"):
+    with pytest.raises(FileNotFoundError, match="expected studies/nothing in docs/_generated"):
         measured.results("nothing")
 
 

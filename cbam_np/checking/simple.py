@@ -3,7 +3,7 @@
 For an upstream gradient d_out, `backward` computes the gradient of L = Σ d_out ⊙ op(x). The slope of L along one entry
 is measured by a central difference,
 
-    ∂L/∂xᵢ ≈ (L(x + h eᵢ) - L(x - h eᵢ)) / 2h
+    ∂L/∂xᵢ ≈ (L(x + h eᵢ) - L(x - h eᵢ)) / (2h)
 
 and that is done for every entry of every input. Three things make it a check: d_out is random, for with ones a wrong
 backward often passes; every entry is measured; and it is done in float64, with h near the cube root of its precision.
