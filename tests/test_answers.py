@@ -8,8 +8,9 @@ tests/typed_answers.py) and change the entry.
 author_1.py to author_3.py, 162 answers, were typed by the author of the checker, and used to write it.
 
 reader_1.py to reader_3.py were typed by three readers who had seen the stubs only: 476 answers, 109 of them right.
-reader_4.py is a fourth one's, 142 answers with 36 right ones; reader_5.py a fifth one's, 140 with 33. Each time the checker was measured on them before anything
-was changed, and somebody else judged each pair, so these are the figures for answers that nobody had used:
+reader_4.py is a fourth one's, 142 answers with 36 right ones; reader_5.py a fifth one's, 140 with 33. Each time the
+checker was measured on them before anything was changed, and somebody else judged each pair, so these are the figures
+for answers that nobody had used:
 
                       wrong   named    neutral   misleading   accepted wrongly   right ones refused
     readers 1 to 3    367     79.3 %   15.3 %    4.4 % (16)   1.1 % (4)          none

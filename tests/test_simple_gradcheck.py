@@ -1,5 +1,6 @@
 """The check a student reads: what it kills, and what it cannot do."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,9 @@ def test_all_mistakes_that_differences_can_see_are_found() -> None:
 
 def test_the_page_says_how_long_it_is() -> None:
     text = Path(simple.__file__).read_text(encoding="utf-8")
-    _, docstring, code = text[text.index("def simple_gradcheck") :].split('"""')
+    code = re.sub('""".*?"""', "", text[text.index("def simple_gradcheck") :], flags=re.DOTALL)
     lines = [line for line in code.splitlines() if line.strip()]
-    assert f"it takes {1 + len(lines)} lines of code." in PAGE  # 1: the line that begins with def
-    assert "Parameters" in docstring
+    assert f"it takes {len(lines)} lines of code" in PAGE
 
 
 def test_inputs_stay_as_they_are() -> None:
