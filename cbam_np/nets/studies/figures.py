@@ -66,23 +66,28 @@ def light(results: list[Result], ink: str) -> Figure | None:
 
 
 def features(results: list[Result], ink: str) -> Figure | None:
-    """Accuracy of every variant, one panel a setting."""
+    """Accuracy of every variant, one panel a setting; the one with most variants has the left side to itself."""
     chosen = summary.of_study(results, "features")
     settings = summary.settings(chosen)
     if not settings:
         return None
-    names = [v for v in VARIANTS if any(r.run.variant == v for r in chosen)]
-    figure = Figure(figsize=(2.2 + 3.6 * len(settings), 1.4 + 0.36 * len(names)), layout="constrained")
-    for ax, setting in zip(figure.subplots(1, len(settings), sharey=True, squeeze=False)[0], settings, strict=True):
-        for y, variant in enumerate(names):
+    names = {i: [v for v in VARIANTS if summary.matching(chosen, v, setting)] for i, setting in enumerate(settings)}
+    largest, *others = sorted(names, key=lambda i: -len(names[i]))
+    rows = max(len(others), 1)
+    figure = Figure(figsize=(11 if others else 6, 1 + max(0.3 * len(names[largest]), 2.1 * rows)), layout="constrained")
+    grid = figure.add_gridspec(rows, 2 if others else 1)
+    places = {largest: grid[:, 0], **{i: grid[row, 1] for row, i in enumerate(sorted(others))}}
+    for i, setting in enumerate(settings):
+        ax = figure.add_subplot(places[i])
+        for y, variant in enumerate(names[i]):
             values = list(summary.scores(chosen, variant=variant, **setting).values())
             dots_and_interval(ax, y, [100 * value for value in values], COLOURS[0], ink)
         what = "Fashion-MNIST" if setting["data"] == "fashion" else f"digits, clutter {setting['clutter']}"
         low, high = ax.get_xlim()
         ax.set(title=f"{what}, {setting['epochs']} epochs", xlabel="test accuracy, %")
         ax.set_xlim(max(low, 0), min(high, 100))  # the interval of very few seeds reaches beyond
-        ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
+        ax.set_yticks(range(len(names[i])), names[i])
+        ax.invert_yaxis()
     figure.suptitle("Each dot is a seed; the bar is the mean with its 95 % interval", fontsize=10)
     return figure
 
