@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help learn train test coverage test-jax test-audit notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
+.PHONY: help learn train test coverage test-jax test-long test-audit notebooks notebooks-check check bench gpu-test docs docs-serve docs-check docs-figures clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,18 +20,21 @@ else
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/my-course/00_start_here.ipynb
 endif
 
-test: $(VENV)/for-testing ## Lint, types, notebook sources, then all tests
+test: $(VENV)/for-testing ## Lint, types, notebook sources, then the tests: three minutes on two cores
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python notebooks/build.py check --quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-coverage: $(VENV)/for-testing ## All tests, and which lines of the package they reach
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov
+coverage: $(VENV)/for-testing ## The tests with the long ones, and which lines of the package they reach
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov -m "not docs and not large and not pairs"
 
 test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m jax
+
+test-long: $(VENV)/for-testing ## The proofs that take long: training, processes that die, the guide for contributors
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
 
 test-audit: $(VENV)/for-testing ## Plant every two deviations in a CBAM, and some fours, and audit it: some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m pairs

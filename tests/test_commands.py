@@ -519,6 +519,7 @@ def test_check_fails_and_says_so_when_a_gradient_is_wrong(monkeypatch: pytest.Mo
     assert "6 of 6 checks failed" in words(console)
 
 
+@pytest.mark.long
 def test_check_on_another_library_says_what_the_library_cannot_do() -> None:
     console = screen()
     assert check.run(console, **{**SMALL, "backend": "torch"})

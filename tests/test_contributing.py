@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from test_setup import FLOORS, ONE_SITTING
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +96,7 @@ def pytest_with(*arguments: str) -> str:
     return f"import pytest, sys; sys.exit(pytest.main({['-p', 'no:cacheprovider', *arguments]}))"
 
 
+@pytest.mark.long
 def test_an_operation_added_by_the_guide_is_checked_everywhere_and_no_step_can_be_left_out(tmp_path: Path) -> None:
     whole = copy_of_the_project(tmp_path / "whole")
     for step in STEPS:

@@ -161,6 +161,7 @@ def test_se_is_the_operation() -> None:
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["none", "cbam"])
 def test_fifty_steps_of_training_give_the_losses_of_torch(kind: str) -> None:
     rng = np.random.default_rng(6)

@@ -76,6 +76,7 @@ def save(notebook: Any, path: Path) -> None:
     path.with_suffix(".ipynb").write_text(build.desk.to_json(notebook), encoding="utf-8")
 
 
+@pytest.mark.long
 def test_two_runs_give_the_same_bytes_and_check_notices_a_changed_text_and_a_changed_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,6 +160,7 @@ def losses(gradient: Gradient, steps: int = 30) -> list[float]:
     return found
 
 
+@pytest.mark.long
 def test_a_small_net_trains_to_the_same_loss_curve_with_each() -> None:
     autograd, hand, fused = (losses(gradient) for gradient in ALL)
     assert autograd[-1] < 0.7 * autograd[0]

@@ -24,6 +24,7 @@ def test_right_gradients_pass_except_at_ties(check: str) -> None:
     assert (error < PASSES / 100) == (check not in WITH_TIES)
 
 
+@pytest.mark.long
 def test_all_mistakes_that_differences_can_see_are_found() -> None:
     """The others pick another subgradient at a kink, where they are right as well."""
     visible = [mutant for mutant in MUTANTS if mutant.check not in KINKS]

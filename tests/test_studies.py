@@ -387,6 +387,7 @@ sys.exit(main(["study", "bugs", "--quick", "--output", sys.argv[1]]))
 """
 
 
+@pytest.mark.long
 def test_mpirun_spreads_the_runs_and_one_process_tells(tmp_path: Path) -> None:
     command = [str(MPIEXEC), "-n", "2", sys.executable, "-c", SPREAD, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

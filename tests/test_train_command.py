@@ -80,6 +80,7 @@ def test_it_leaves_a_log_a_checkpoint_and_a_picture(whole: Path) -> None:
     assert picture(whole).size[0] > 1000
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_and_resumed_it_is_the_same_bit_for_bit(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     options = TINY
@@ -282,6 +283,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_two_processes_are_one_process_with_two_parts(two: Path, tmp_path: Path) -> None:
     assert contents(two).keys() == FILES
     ran(*command(tmp_path, *TINY, "--dtype", "float64", "--parts", "2"))
@@ -311,6 +313,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["killed", "KeyError"])
 def test_a_process_that_dies_ends_the_others_and_the_checkpoint_is_whole(fault: str, two: Path, tmp_path: Path) -> None:
     script, folder = tmp_path / "faulty.py", tmp_path / "run"
