@@ -181,7 +181,7 @@ Write down a number of percentage points before you go on. The picture below has
 </details>
 """
 
-# %% tags=["varies"]
+# %% tags=["varies"] mystnb={"image": {"alt": "Losses and accuracies of three trainings: all learn, and the last two start together and drift apart."}}
 nudged = own_block(network("cbam"))
 nudged.params["conv1.weight"][0, 0, 0, 0] *= 1 + 1e-6
 

@@ -1,8 +1,10 @@
 """Pictures for dark pages: the theme's own colours turn over, and colours that are numbers don't."""
 
 import base64
+import json
 from colorsys import rgb_to_hls
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,3 +88,13 @@ def test_what_moves_is_put_out_for_dark_pages_too(monkeypatch: pytest.MonkeyPatc
     picture = Image.open(BytesIO(base64.b64decode(shown[dark.MIME])))
     assert getattr(picture, "n_frames", 1) > 1
     assert picture.convert("RGB").getpixel((0, 0)) == (20, 20, 20)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].glob("notebooks/**/*.ipynb")), ids=lambda path: path.stem
+)
+def test_a_picture_that_a_chapter_stores_is_described(path: Path) -> None:
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            described = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+            assert described, "".join(cell["source"])[:200]
