@@ -7,12 +7,10 @@ typed by hand.
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
 from dataclasses import asdict
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,17 +21,10 @@ sys.path.insert(0, str(ROOT))
 
 
 def machine() -> dict[str, Any]:
-    """What the figures come from. load: how many programs wanted the processor in the minute before."""
-    cpuinfo = Path("/proc/cpuinfo")
-    model = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text() if cpuinfo.exists() else "", flags=re.MULTILINE)
-    return {
-        "date": date.today().isoformat(),
-        "processor": model[1] if model else platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("numpy", "torch")},
-    }
+    """What the figures come from."""
+    from cbam_np.nets.studies import store
+
+    return store.machine() | {"torch": version("torch")}
 
 
 def gradients() -> list[dict[str, Any]]:

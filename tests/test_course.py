@@ -379,7 +379,7 @@ SAID = {
     "x changed in place": (
         "relu",
         "def relu(x):\n    x[x < 0] = 0\n    return x, None",
-        ["forward changes x in place", "Whoever passed x still needs it"],
+        ["forward changes x in place", "The caller still needs x as it was"],
     ),
     "d_out changed in place": (
         "relu",

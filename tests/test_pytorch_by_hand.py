@@ -1,4 +1,4 @@
-"""Our gradient as a node of PyTorch's graph: the same module, whoever computes the gradient."""
+"""Our gradient as a node of PyTorch's graph: the same module, with the gradient of each kind."""
 
 import copy
 import pickle

@@ -702,7 +702,7 @@ def _changed(during: str, name: str) -> WrongError:
         Finding(
             f"{during} changes {name} in place",
             hints=(
-                f"Whoever passed {name} still needs it as it was. Which line writes to it, or to a view of it?",
+                f"The caller still needs {name} as it was. Which line writes to it, or to a view of it?",
                 "+=, *= and x[...] = write into the array that is there, and so does a function with out=. A view (a "
                 "slice, reshape, broadcast_to) has the same memory. Make a new array, or a .copy() first.",
             ),

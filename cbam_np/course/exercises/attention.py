@@ -109,7 +109,7 @@ GATE = (
     mistake("if m is squared in d_f", "d_f = d_out * m", "d_f = d_out * m * m", more="f stands in out with the factor m, once."),
     mistake("if out is a factor in d_f", "d_f = d_out * m", "d_f = d_out * out"),
     mistake("if d_f is summed like d_m", "d_f = d_out * m", "d_f = np.sum(d_out * m, axis=axes, keepdims=True)", more="Every entry of f is used once."),
-    mistake("if what comes back through m is put into d_f here", "d_f = d_out * m", "d_f = d_out * m + d_m", more="m and f are two inputs here. What m sends back to F is added later, by whoever made m of F."),
+    mistake("if what comes back through m is put into d_f here", "d_f = d_out * m", "d_f = d_out * m + d_m", more="m and f are two inputs here. What m sends back to F is added later, where m was made of F."),
 )
 
 gate = Exercise(

@@ -250,7 +250,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
         if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)) and any(
             not np.allclose(a, b, rtol=1e-12) for a, b in zip(given, inputs, strict=True)
         ):
-            return Finding("changes its inputs", hints=("Whoever passed the arrays still needs them.",), named="changes its inputs")
+            return Finding("changes its inputs", hints=("The caller still needs the arrays.",), named="changes its inputs")
         if not 0 <= error < 1e-6:
             how = "one input" if right is tangent else "two inputs"
             named, hint = _compared(right, inputs, upstream, error)

@@ -81,7 +81,6 @@ SAID = {
 PLACES = ("resnet8", "box"), ("resnet8", "mask"), ("vgg11", "class")
 
 STUDIES = ("light", "features", "everywhere", "bugs")
-CLUTTER = (2, 4, 8)
 PEAKS = (0.03, 0.1, 0.3)  # learning rates to choose from
 SHORT, PLATEAU = 10, 40  # epochs
 SEEDS, MORE = range(5), range(5, 10)  # the more, the smaller a difference that can be seen

@@ -6,12 +6,11 @@ The directive {generated} takes the name of a function and shows the MyST that i
 from typing import Any
 
 from docutils import nodes
-from for_teachers import course_json, sessions
 from gallery import gallery
 from sphinx.util.docutils import SphinxDirective
-from wild_table import wild_modules
 
 from generated.cost import cost
+from generated.for_teachers import course_json, sessions
 from generated.formulas import formulas, overview
 from generated.proof import all_mutants, gradients, mutants, tests
 from generated.speed import fused, gpu, speed
@@ -19,6 +18,7 @@ from generated.studies import study_bugs, study_everywhere, study_features, stud
 from generated.trained import audit_output, inspect_output, layouts
 from generated.training import inside, scaling, training_speed
 from generated.wild import wild_summary
+from generated.wild_table import wild_modules
 from generated.wrong_gradient import wrong_average
 
 FORMULAS = overview, formulas, cost

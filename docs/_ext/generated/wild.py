@@ -27,6 +27,12 @@ def wild_summary() -> str:
     for name, count in counts.most_common():
         changes = [x["gradient"] for m in found for x in m["found"] if x["name"] == name and x["gradient"] is not None]
         outputs = [x["output"] for m in found for x in m["found"] if x["name"] == name and x["output"] is not None]
-        shown = name.replace("not a CBAM", "not comparable")
-        rows.append([shown, str(count), *(f"{median(values):.0%}" if values else "–" for values in (outputs, changes))])
+        rows.append(
+            [shown(name), str(count), *(f"{median(values):.0%}" if values else "–" for values in (outputs, changes))]
+        )
     return "\n\n".join([*lines, table(["differs in", "modules", "output changes", "gradient changes"], rows, "lrrr")])
+
+
+def shown(name: str) -> str:
+    """The name of a deviation, as courteous as it can be."""
+    return name.replace("not a CBAM", "not comparable")

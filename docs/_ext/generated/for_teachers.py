@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+from chapters import COURSE, chapter
+
 from cbam_np.commands.course import in_json
 from cbam_np.course import solved
+from generated.tables import table
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SESSIONS = {  # chapters, and what is done in them
     "1": ((0, 1), "gates by hand; the gradient check, which judges all that follows"),
     "2": ((2, 3), "four poolings and the MLP, forward and backward"),
@@ -18,10 +20,10 @@ SESSIONS = {  # chapters, and what is done in them
 }
 
 
-def minutes(chapter: int) -> int:
-    """How long it takes, as its first cell says."""
-    (path,) = NOTEBOOKS.glob(f"{chapter:02}_*.py")
-    found = re.search(r"^\| \*\*Time\*\* \|\D*(\d+) minutes", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+def minutes(number: int) -> int:
+    """How long a chapter takes, as it says itself."""
+    (path,) = COURSE.glob(f"{number:02}_*.ipynb")
+    found = re.search(r"(\d+) minutes", chapter(path).says.get("Time", ""))
     if not found:
         raise ValueError(f"{path.name} doesn't say how long it takes")
     return int(found[1])
@@ -30,10 +32,10 @@ def minutes(chapter: int) -> int:
 def sessions() -> str:
     """The table of sessions."""
     rows = [
-        f"| {name} | {', '.join(map(str, chapters))} | {sum(map(minutes, chapters))} min | {what} |"
-        for name, (chapters, what) in SESSIONS.items()
+        [name, ", ".join(map(str, numbers)), f"{sum(map(minutes, numbers))} min", what]
+        for name, (numbers, what) in SESSIONS.items()
     ]
-    return "\n".join(["| session | chapters | time | what happens |", "|---|---|--:|---|", *rows])
+    return table(["session", "chapters", "time", "what happens"], rows, "llrl")
 
 
 def course_json() -> str:

@@ -1,18 +1,16 @@
 """The table of all modules on the page "CBAM in the wild": what differs in a word, the evidence folded below it."""
 
-import json
 from html import escape
-from pathlib import Path
 from typing import Any
 
-FOUND = Path(__file__).resolve().parents[1] / "_generated" / "wild.json"
+from generated.tables import measured, table
+from generated.wild import shown
 
 
 def wild_modules() -> str:
     """A row for each module."""
-    rows = map(row_of, json.loads(FOUND.read_text(encoding="utf-8"))["modules"])
-    head = ["module", "differs from the formulas in", "agreement"]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * 3, *rows])
+    rows = [row_of(m) for m in measured("wild")["modules"]]
+    return table(["module", "differs from the formulas in", "agreement"], rows)
 
 
 def row_of(m: dict[str, Any]) -> list[str]:
@@ -28,7 +26,7 @@ def row_of(m: dict[str, Any]) -> list[str]:
 
 def differs(m: dict[str, Any]) -> str:
     """The names, and the evidence in a part that is closed at first; "nothing" if it is the formulas."""
-    names = [x["name"].replace("not a CBAM", "not comparable") for x in m["found"]] + ["not sure"] * bool(m["unsure"])
+    names = [shown(x["name"]) for x in m["found"]] + ["not sure"] * bool(m["unsure"])
     if not names:
         return "nothing"
     said = [f"<b>{name}</b>: {in_cell(x['evidence'])}" for name, x in zip(names, m["found"], strict=False)]
