@@ -18,6 +18,7 @@ INTO = re.compile(r"could not broadcast input array from shape (\([\d, ]*\)) int
 NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d, ]*\)) .* shape (\([\d, ]*\))")
 MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
 ALIGNED = re.compile(r"not aligned: (\d+) \(dim \d\) != (\d+) \(dim \d\)")
+MASKED = re.compile(r"cannot assign (\d+) input values to the (\d+) output values where the mask is true")
 RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
 PADS_ALL = re.compile(r"np\.pad\((\w+), \w+(?: // 2)?\)")
 TORCH = {  # names that NumPy doesn't know: what it has instead
@@ -68,7 +69,9 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         hints = ("How many arguments does the stub have, and in which order?",)
     elif isinstance(error, TypeError) and "argument" in message:
         hints = ("backward is called with one argument, d_out. What is between the brackets where it is defined?",)
-    return Finding(f"{during} stops with an error", tuple(lines), hints, named=hints[0] if hints else "")
+    exact = isinstance(error, NameError) or any(text in hint for hint in hints for text in ("PyTorch's name", "whole number"))
+    named = hints[0] if hints else ""
+    return Finding(f"{during} stops with an error", tuple(lines), hints, named, open=not exact)
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
@@ -180,6 +183,10 @@ def _explained(
         return _matmul(facts, match[2], match[1], case, arrays)
     if match := ALIGNED.search(message):
         return _matmul(facts, match[1], match[2], case, arrays)
+    if match := MASKED.search(message):
+        return [*facts, f"the mask on the left picks {match[2]} places, and {match[1]} values stand on the right"], (
+            "Which of the values on the right belong to the places that the mask picks?",
+        )
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
             "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
@@ -286,7 +293,8 @@ def _broadcast(
     if len(a) == len(b):
         return facts, (
             *cut,
-            f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
+            "Entry by entry, as + and * work, both need the same length along each axis, or one of them 1. Is this the "
+            f"operation you mean? If so, what shapes should {first} and {second} have?",
         )
     short = first if len(a) < len(b) else second
     return facts, (
@@ -314,8 +322,8 @@ def _matmul(
     matrices = {text: x for text, x in arrays.items() if x.ndim > 1}
     fitting = list(_fitting(matrices)) if len(matrices) == 2 else []
     return facts, (
-        "Which axis is summed over in your formula? It has to be the last one on the left and the last but one on the "
-        "right. Is a factor transposed, or not, or are the two in the wrong order?",
+        "@ sums over an axis: the last one on the left, the last but one on the right. Does your formula sum here, and "
+        "over which axis?",
         *([f"By their shapes these would go: {'; '.join(fitting)}."] if fitting else []),
     )
 

@@ -42,12 +42,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong: a headline, facts with labels, hints in stages, and what the mistake is if that is known."""
+    """What is wrong: a headline, facts with labels, hints in stages, and what the mistake is if that is known.
+
+    open: it is not: no more is known than Python's error, or in what the numbers differ.
+    """
 
     head: str
     lines: tuple[tuple[str, str], ...] = ()
     hints: tuple[str, ...] = ()
     named: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True)

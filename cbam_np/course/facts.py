@@ -210,11 +210,6 @@ HINTS = (  # how a fact begins or what is in it, what the code must have for the
     ("wherever your", "[] =", "Is each of these entries written to, and kept?"),
     ("wherever your", "", "What should be there, and why is it 0 in yours? Work out one of them by hand."),
     ("read as", "reshape", "A reshape moves no entry; a transpose does. Which one is needed here?"),
-    (
-        "but in other places",
-        "reshape",
-        "Where does each of them belong? Follow one of them. (A reshape moves no entry.)",
-    ),
     ("but in other places", "", "Where does each of them belong? Follow one of them."),
     (
         "axes of length 1 too many",

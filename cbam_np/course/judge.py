@@ -12,7 +12,7 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from itertools import permutations
 from types import FrameType
@@ -20,13 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from cbam_np.course import calls, errors, facts
+from cbam_np.course import calls, errors, facts, repair
 from cbam_np.course.exercise import Case, Exercise, Finding, Function, Mistake, copied
 
 SECONDS = 20  # for one function; the solution takes a fraction of one
+SEARCH = 8  # seconds for a change that makes it right
 SMALL = 12  # arrays with more entries are not printed
 
 NOTHING = Finding("")
+SOLVED = Mistake("with no mistake", ())
 
 RIGHT, FORWARD, WAITS, UNWRITTEN, WRONG = "right", "forward right", "waits", "not written yet", "not right yet"
 
@@ -99,7 +101,7 @@ def judge(exercise: Exercise, function: Function, files: tuple[str, ...] = (), s
             warnings.simplefilter("always")
             _Judge(exercise, function, files, warned).judge()
     except WrongError as wrong:
-        return Verdict(exercise.name, wrong.state, wrong.finding)
+        return Verdict(exercise.name, wrong.state, with_repair(exercise, function, wrong.finding))
     except OutOfTimeError:
         head = f"not finished after {seconds:g} seconds"
         return Verdict(
@@ -134,9 +136,7 @@ class _Judge:
             except WrongError:
                 seen = None
             if seen:
-                found = replace(
-                    wrong.finding, lines=wrong.finding.lines + seen.lines, hints=seen.hints, named=seen.named
-                )
+                found = replace(seen, head=wrong.finding.head, lines=wrong.finding.lines + seen.lines)
                 raise WrongError(found) from wrong
             if wrong.state == WRONG and (wrong.finding.head.endswith("an error") or not wrong.finding.named):
                 self.blame_a_call(wrong.finding)
@@ -378,12 +378,11 @@ class _Judge:
                 hint = "One of them is a tuple itself. (*a, b) makes one tuple of both."
             elif isinstance(gradients, np.ndarray) and len(names) > 1:
                 hint = f"The function has {len(names)} inputs. Which gradients are missing?"
+            named = "a tuple in the tuple" if nested else "wrong number of gradients"
+            if not isinstance(gradients, (tuple, np.ndarray, float)):
+                hint, named = f"backward is to return {'a tuple' if len(names) > 1 else 'an array'}.", f"returns {kind}"
             raise _wrong(
-                "backward",
-                want if len(names) == 1 else f"{len(names)} gradients: {want}",
-                kind,
-                hint,
-                "a tuple in the tuple" if nested else "wrong number of gradients",
+                "backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind, hint, named
             )
         return gradients if isinstance(gradients, tuple) else (gradients,)
 
@@ -464,7 +463,7 @@ class _Judge:
             said += [facts.shape(name, arrays[i], expected[i], case)]
             said += [facts.contrast([run.case for run in runs], wrong)]
         elif arrays[i].dtype != np.float64 and (
-            self.is_right(arrays[i].astype(np.float64), expected[i], 1e-4)
+            _is_right(arrays[i].astype(np.float64), expected[i], 1e-4)
             if arrays[i].dtype.kind == "f"
             else not self.named(runs, index, wrong)
         ):
@@ -493,15 +492,10 @@ class _Judge:
             verb = "are" if len(all_of_it) > 1 else "is"
             first = f"Your {' and '.join(all_of_it)} {verb} exactly what you get {mistake.what}."
             hints = (first, *([mistake.more] if mistake.more else []), *hints[1:])
-        raise WrongError(Finding(head, tuple(lines), hints, named))
+        raise WrongError(Finding(head, tuple(lines), hints, named, open=not mistake))
 
-    def is_right(self, got: Any, expected: Any, tolerance: float = 0.0) -> bool:
-        tolerance = tolerance or self.exercise.tolerance
-        if not _is_numeric(got) or np.shape(got) != np.shape(expected):
-            return False
-        if not tolerance > self.exercise.tolerance and np.ndim(expected) and np.asarray(got).dtype != np.float64:
-            return False
-        return facts.same(np.asarray(got), np.asarray(expected), tolerance)
+    def is_right(self, got: Any, expected: Any) -> bool:
+        return _is_right(got, expected, self.exercise.tolerance)
 
     def other_wrong_results(self, runs: list[Run], index: int) -> list[str]:
         names = self.exercise.results
@@ -636,6 +630,60 @@ class _Judge:
         return tuple(self.exercise.hints.get(name, ()))
 
 
+def with_repair(exercise: Exercise, function: Function, finding: Finding) -> Finding:
+    """The same with the line in which one change makes it right, if there is one, in place of guesses."""
+    if not finding.open:
+        return finding
+    names = exercise.results
+    stopped = finding.head.endswith("an error")
+    found = None
+    with suppress(OutOfTimeError), limited(SEARCH), redirect_stdout(io.StringIO()):
+        found = repair.find(
+            function,
+            lambda changed: right_results(exercise, changed),
+            len(names),
+            exercise.uses,
+            least=len(names) if stopped else 1,
+        )
+    if not found:
+        return finding
+    what = "your function" if found.results == len(names) else f"your {names[found.results - 1]}"
+    where = f"One change in line {found.line} makes {what} right:  {found.text}"
+    general = [hint for hints in exercise.hints.values() for hint in hints]
+    kept = [hint for hint in finding.hints if hint in general or (stopped and found.kind in repair.OF_SHAPES)]
+    return replace(finding, hints=(where, found.question, *kept), named=f"one change: {found.kind}")
+
+
+def right_results(exercise: Exercise, function: Function) -> int:
+    """How many results are right in all cases, counted from the first to the first wrong one."""
+    count = len(exercise.results)
+    for index in sorted(range(len(exercise.cases)), key=lambda i: _entries(exercise.cases[i])):  # quick ones first
+        case = exercise.cases[index]
+        got: tuple[Any, ...] = ()
+        with suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = function(*copied(case.inputs))
+            got = (result,) if exercise.plain else (result[0],)
+            if not exercise.plain and count > 1:
+                gradients = result[1](exercise.upstream(case))
+                gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+                got += gradients if len(gradients) == len(exercise.results) - 1 else ()
+        expected = results_of(exercise, SOLVED, index) or ()
+        right = [_is_right(g, e, exercise.tolerance) for g, e in zip(got, expected, strict=False)][:count]
+        if not (count := right.index(False) if False in right else len(right)):
+            return 0
+    if exercise.look:
+        with suppress(Exception):
+            return count if exercise.look(function) is None else 0
+        return 0
+    return count
+
+
+def _entries(case: Case) -> int:
+    """Of all inputs together."""
+    return sum(np.size(x) for x in case.inputs if isinstance(x, np.ndarray))
+
+
 def written(function: Function, during: str) -> set[str]:
     """What the learner's code has in forward, in backward (the functions inside), or in both, for "".
 
@@ -709,6 +757,15 @@ def _changed(during: str, name: str) -> WrongError:
             named=f"changes {name} in place",
         )
     )
+
+
+def _is_right(got: Any, expected: Any, tolerance: float) -> bool:
+    """A number or an array like the expected one, in float64 if it is an array."""
+    if not _is_numeric(got) or np.shape(got) != np.shape(expected):
+        return False
+    if np.ndim(expected) and np.asarray(got).dtype != np.float64:
+        return False
+    return facts.same(np.asarray(got), np.asarray(expected), tolerance)
 
 
 def _is_numeric(x: Any) -> bool:

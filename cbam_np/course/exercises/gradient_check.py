@@ -69,12 +69,12 @@ def look_at_slopes(function: Function) -> Finding | None:
                 return _seen(f"{fact}, the input itself, which is written to", "Are + h and - h both written into it before op is called, so "
                              "that they cancel, or is the entry put back too early? list(inputs) copies no array.", "op gets the input itself, unmoved")
         return _seen(fact, "Is what you move handed to op? If it is: are + h and - h written into one and the same array, where they cancel? "
-                     "b = a copies nothing.", "op never gets a moved x")
+                     "b = a copies nothing.", "op never gets a moved x", unsure=True)
     if (first := next(filter(None, counts))) > 1:
         what = f"all {x.size}" if first == x.size else f"{first} of the {x.size}"
         return _seen(
             f"{what} entries are moved at the same time", "Which slope do you get if several move at once? np.ndindex(x.shape) gives one "
-            "entry after the other.", "all entries are moved at once" if first == x.size else "several entries are moved at once",
+            "entry after the other.", "all entries are moved at once" if first == x.size else "several entries are moved at once", unsure=True,
         )
     if max(counts) > 1:
         return _seen(
@@ -88,7 +88,7 @@ def look_at_slopes(function: Function) -> Finding | None:
         hint = "Which entries does the loop leave out, or what ends it before they come?"
         if sum(counts) >= 2 * x.size:
             hint = "Which i does each of these calls use? (A function made in a loop looks i up when it is called.)"
-        return _seen(fact, hint, "some entries are never moved")
+        return _seen(fact, hint, "some entries are never moved", unsure=True)
     h = float(np.abs(sizes).max())
     if shifted := _without_brackets(result, x, d_out, h):
         return shifted
@@ -119,8 +119,8 @@ def _without_brackets(result: Any, x: np.ndarray, d_out: np.ndarray, h: float) -
     return None
 
 
-def _seen(fact: str, hint: str, named: str) -> Finding:
-    return Finding("the slopes are wrong", (("note", fact),), (hint,), named)
+def _seen(fact: str, hint: str, named: str, *, unsure: bool = False) -> Finding:
+    return Finding("the slopes are wrong", (("note", fact),), (hint,), named, unsure)
 
 
 SLOPE_HINTS = (
