@@ -37,7 +37,10 @@ ATTEMPTS = list(attempts(sorted(FOLDER.glob("*.py"))))
 JUDGED = json.loads((FOLDER / "judged.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.id)
+@pytest.mark.parametrize(
+    "attempt",
+    [pytest.param(a, id=a.id, marks=pytest.mark.long if a.file.stem.startswith("reader") else ()) for a in ATTEMPTS],
+)
 def test_the_checker_says_what_was_judged(attempt: Attempt) -> None:
     verdict = attempt.verdict()
     judged = JUDGED[attempt.id]

@@ -46,6 +46,15 @@ TORCH = {  # names that NumPy doesn't know: what it has instead
     "clamp": "np.clip",
     "torch": "np, or your own functions",
 }
+EXACT = (
+    "PyTorch's name",
+    "whole number",
+    "isn't a power",
+    "one pair for each axis",
+    "one tuple",
+    "PyTorch's. NumPy",
+    "None comes from",
+)  # hints that leave no doubt
 FOREIGN = re.compile(r"(?:has no attribute|unexpected keyword argument|name) '(\w+)'")
 SHAPE = re.compile(r"\([\d, ]*\)")
 
@@ -69,7 +78,7 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         hints = ("How many arguments does the stub have, and in which order?",)
     elif isinstance(error, TypeError) and "argument" in message:
         hints = ("backward is called with one argument, d_out. What is between the brackets where it is defined?",)
-    exact = isinstance(error, NameError) or any(text in hint for hint in hints for text in ("PyTorch's name", "whole number"))
+    exact = isinstance(error, NameError) or any(text in hint for hint in hints for text in EXACT)
     named = hints[0] if hints else ""
     return Finding(f"{during} stops with an error", tuple(lines), hints, named, open=not exact)
 
@@ -170,6 +179,23 @@ def _explained(
         and ("numpy" in message or "keyword" in message or known[1] in ("torch", "size", "view"))
     ):
         return facts, (f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}.",)
+    if "bitwise_xor" in message:
+        return facts, ("In Python ^ isn't a power: x**2 is x squared.",)
+    if "Cannot interpret" in message and "data type" in message:
+        return facts, ("np.zeros takes the shape as one tuple, np.zeros((2, 3)): a second argument is the dtype.",)
+    if re.search(r"repeat\(\) takes", message):
+        return facts, (
+            "x.repeat(1, C, 1, 1) is PyTorch's. NumPy has np.tile for it, and np.repeat(x, times, axis=...).",
+        )
+    if "'NoneType' object" in message:
+        return facts, (
+            "None comes from a function without a return, such as those that change an array and give nothing back: "
+            "np.put_along_axis, np.add.at, list.append. What do you get this name from?",
+        )
+    if segment.startswith("np.pad(") and isinstance(error, ValueError):
+        return facts, (
+            "np.pad takes one pair for each axis, (before, after): ((0, 0), (0, 0), (p, p), (p, p)) pads H and W.",
+        )
     shapes = [_shape(text) for text in SHAPE.findall(message)]
     if "could not be broadcast together" in message and len(shapes) > 1:
         return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case, _cut(arrays))

@@ -163,10 +163,10 @@ class _Judge:
                 runs.append(self.forward(case))
             except WrongError:
                 if runs:  # wrong numbers in an earlier case say more than an error in this one
-                    self.compare(runs, ("forward", 0))
+                    self.compare_all(runs, ("forward", 0))
                 raise
         if runs:
-            self.compare(runs, ("forward", 0))
+            self.compare_all(runs, ("forward", 0))
             self.not_shared(runs, "out" if not self.exercise.plain else "the result")
             self.quiet("forward")
         if runs and not self.exercise.plain:
@@ -219,13 +219,13 @@ class _Judge:
         return Run(case, inputs, out, backward, (out,))
 
     def plain_array(self, result: Any) -> None:
-        if isinstance(result, tuple) and any(map(callable, result)):
+        if isinstance(result, tuple):
             raise _wrong(
                 "forward",
                 "an array alone",
-                "a tuple with a function in it",
+                "a tuple with a function in it" if any(map(callable, result)) else f"a tuple of {len(result)}",
                 "This one has no backward of its own: return the array only.",
-                "returns a backward too",
+                "returns a tuple",
             )
 
     def taken_apart(self, result: Any, case: Case) -> tuple[Any, Any]:
@@ -293,8 +293,14 @@ class _Judge:
                     "another order",
                 )
             )
-        for index in range(1, len(self.exercise.results)):
-            self.compare(runs, ("backward", index))
+        self.compare_all(runs, *(("backward", index) for index in range(1, len(self.exercise.results))))
+
+    def compare_all(self, runs: list[Run], *parts: tuple[str, int]) -> None:
+        """Raise WrongError if any of these results is wrong: first in the usual cases, then in all."""
+        usual = [run for run in runs if not run.case.corner]
+        for some in (usual, runs):
+            for part in parts:
+                self.compare(some, part)
 
     def backward(self, run: Run) -> None:
         """Call it twice with a random d_out, after all forwards; fill run.results."""
@@ -381,9 +387,7 @@ class _Judge:
             named = "a tuple in the tuple" if nested else "wrong number of gradients"
             if not isinstance(gradients, (tuple, np.ndarray, float)):
                 hint, named = f"backward is to return {'a tuple' if len(names) > 1 else 'an array'}.", f"returns {kind}"
-            raise _wrong(
-                "backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind, hint, named
-            )
+            raise _wrong("backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind, hint, named)
         return gradients if isinstance(gradients, tuple) else (gradients,)
 
     # --- looking at the results --------------------------------------------------------------------------------------
@@ -445,6 +449,8 @@ class _Judge:
         i = wrong[0]
         if not _is_numeric(got[i]):
             hint, named = "Is every entry there, in one array?", _kind(got[i])
+            if isinstance(got[i], tuple) and any(map(callable, got[i])):
+                hint, named = f"{name} is an operation's output with its backward. Take them apart.", "not taken apart"
             if got[i] is None:
                 hint = (
                     "Is the line with return missing?"
@@ -477,13 +483,15 @@ class _Judge:
         else:
             shown = min(wrong, key=lambda j: (arrays[j].shape != expected[j].shape, expected[j].size))
             lines += self.place(name, arrays[shown], expected[shown], runs[shown].case)
-            said += self.sayings(runs, arrays, expected, index, wrong)
+            said += self.sayings(runs, arrays, expected, index, wrong, shown)
         said = [text for text in said if text]
         mistake = self.named(runs, index, wrong)
         lines += [("note", text) for text in said]
         named = mistake.what if mistake else (said[0] if said else "")
         hints = self.stages(name)
-        if said and not mistake:
+        if runs[wrong[0]].case.corner:
+            hints = (*exercise.hints.get("corner", ()), *hints)
+        elif said and not mistake:
             words = written(self.function, "" if exercise.plain else during)
             asked = self.about_overflow(words) if "that are nan" in said[0] else ()
             hints = (*(asked or filter(None, [facts.question(said[0], name, words)])), *hints)
@@ -526,9 +534,15 @@ class _Judge:
             yield "", f"got      {_short(got)}"
 
     def sayings(
-        self, runs: list[Run], got: list[np.ndarray], expected: list[np.ndarray], index: int, wrong: list[int]
+        self,
+        runs: list[Run],
+        got: list[np.ndarray],
+        expected: list[np.ndarray],
+        index: int,
+        wrong: list[int],
+        shown: int,
     ) -> Iterator[str]:
-        """Facts about wrong numbers in the right shape."""
+        """Facts about wrong numbers in the right shape. shown: the case of which the learner sees an entry."""
         name = self.exercise.results[index]
         cases = [run.case for run in runs]
         if all(g.shape == e.shape for g, e in zip(got, expected, strict=True)):
@@ -563,7 +577,7 @@ class _Judge:
         if got[largest].shape == expected[largest].shape:
             for text in facts.relations(name, got[largest], expected[largest], cases[largest]):
                 said += 1
-                yield text
+                yield text if largest == shown else f"{text} (with {facts.sizes(cases[largest])})"
         if not said:
             counted = [i for i in range(len(runs)) if expected[i].any()]
             yield facts.contrast([cases[i] for i in counted], [j for j, i in enumerate(counted) if i in wrong])
@@ -648,7 +662,10 @@ def with_repair(exercise: Exercise, function: Function, finding: Finding) -> Fin
     if not found:
         return finding
     what = "your function" if found.results == len(names) else f"your {names[found.results - 1]}"
-    where = f"One change in line {found.line} makes {what} right:  {found.text}"
+    places = f"One change in line {found.lines[0]}"
+    if len(found.lines) > 1:
+        places = f"The same change in lines {', '.join(map(str, found.lines[:-1]))} and {found.lines[-1]}"
+    where = f"{places} makes {what} right:  {found.text}"
     general = [hint for hints in exercise.hints.values() for hint in hints]
     kept = [hint for hint in finding.hints if hint in general or (stopped and found.kind in repair.OF_SHAPES)]
     return replace(finding, hints=(where, found.question, *kept), named=f"one change: {found.kind}")

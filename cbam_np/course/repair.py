@@ -85,17 +85,22 @@ def _expressions(*texts: str) -> tuple[ast.expr, ...]:
 
 AXES = _expressions("0", "1", "2", "3", "(2, 3)", "(0, 1)", "(1, 2)", "(0, 2, 3)", "(1, 2, 3)", "(0, 2)", "(0, 3)")
 ORDERS = tuple(order for n in (2, 3, 4) for order in list(permutations(range(n)))[1:])
-ONES = tuple(x.slice for x in _expressions("x[:, :, None, None]", "x[:, None]", "x[:, :, None]", "x[:, :, 0, 0]"))  # type: ignore[attr-defined]
+ONES = tuple(  # indices that add axes of length 1, or take them away
+    x.slice
+    for x in _expressions("x[:, :, None, None]", "x[:, None]", "x[:, :, None]", "x[:, :, 0, 0]")
+    if isinstance(x, ast.Subscript)
+)
 
 
 @dataclass(frozen=True)
 class Repair:
-    """line: its number in the learner's file. question: about the part that would be changed.
+    """lines: their numbers in the learner's file; several if the same change is needed at several places.
 
-    results: how many are right with it, counted from the first to the first wrong one.
+    text: the first of them. question: about the part that would be changed. results: how many are right with the change,
+    from the first to the first wrong one.
     """
 
-    line: int
+    lines: tuple[int, ...]
     text: str
     kind: str
     question: str
@@ -161,12 +166,19 @@ def find(
         results = right(made) if (made := _made(tree, change, function)) else 0
         if results > most_right:
             row = change.about.lineno
+            rows = sorted({row, *(_line(slot, row) for slot, _ in change.parts[1:])})
             question = QUESTIONS[change.kind].format(_short(ast.unparse(change.about)))
-            best = Repair(start + row - 1, lines[row - 1].strip(), change.kind, question, results)
+            numbers = tuple(start + r - 1 for r in rows)
+            best = Repair(numbers, lines[row - 1].strip(), change.kind, question, results)
             most_right = results
         if most_right == count:
             break
     return best
+
+
+def _line(slot: Slot, otherwise: int) -> int:
+    """In which line of the function it is."""
+    return getattr(slot.node, "lineno", getattr(slot.parent, "lineno", otherwise))
 
 
 def _harmless(tree: ast.AST, function: Function) -> bool:
@@ -186,7 +198,7 @@ def _made(tree: ast.Module, change: Change, function: Function) -> Function | No
     before = [(slot, slot.node) for slot, _ in change.parts]
     for slot, new in change.parts:
         for node in new if isinstance(new, list) else [new]:
-            if isinstance(node, (ast.expr, ast.stmt, ast.keyword)):
+            if isinstance(node, (ast.expr, ast.stmt, ast.keyword)) and not hasattr(node, "lineno"):
                 ast.fix_missing_locations(ast.copy_location(node, change.about))
         slot.put(new)
     namespace = dict(function.__globals__)
@@ -295,6 +307,16 @@ def _exchanged(slots: list[Slot]) -> Iterator[Change]:
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             parted = _call("split", node.value, ast.Constant(len(node.targets[0].elts)), axis=ast.Constant(1))
             yield _change("taken apart", node, Slot(node, "value"), parted)
+    yield from _other_functions(slots)
+
+
+def _other_functions(slots: list[Slot]) -> Iterator[Change]:
+    """One function for another one, at all places."""
+    for family in FAMILIES:
+        for name in family:
+            calls = [slot.node for slot in slots if getattr(getattr(slot.node, "func", None), "attr", "") == name]
+            for other in (n for n in family if n != name and len(calls) > 1):
+                yield Change("function", calls[0], tuple((Slot(call.func, "attr"), other) for call in calls))
 
 
 def _other_products(slot: Slot, node: ast.BinOp) -> Iterator[Change]:
@@ -305,7 +327,8 @@ def _other_products(slot: Slot, node: ast.BinOp) -> Iterator[Change]:
     if isinstance(b := node.right, ast.BinOp):
         yield _change("brackets", node, slot, ast.BinOp(ast.BinOp(node.left, node.op, b.left), b.op, b.right))
     if isinstance(node.op, (ast.Mult, ast.MatMult)):
-        yield from (_change("product", node, slot, product) for product in _products(node.left, node.right))
+        products = list(_products(node.left, node.right))  # the first is that of the two as they are
+        yield from (_change("product", node, slot, product) for product in products[isinstance(node.op, ast.Mult) :])
     if isinstance(node.op, ast.Add):
         left, right = (ast.Starred(side, ast.Load()) for side in (node.left, node.right))
         yield _change("several", node, slot, ast.Tuple([left, node.right], ast.Load()))
