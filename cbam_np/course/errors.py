@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from math import prod
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -72,6 +73,8 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
         said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
+        if _of_the_course(error.__traceback__, files) and hints and not any(text in hints[0] for text in EXACT):
+            hints = ("It stops inside of a function that is called in this line. What does this function get here?",)
         if isinstance(error, ValueError) and (padded := _all_padded(frame)):
             hints = (f"{padded} pads all axes, N and C too. For H and W alone: ((0, 0), (0, 0), (p, p), (p, p)).",)
     elif isinstance(error, TypeError) and "argument" in message and during == "forward":
@@ -87,6 +90,12 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
     while trace:
         yield trace.tb_frame, trace.tb_lasti
         trace = trace.tb_next
+
+
+def _of_the_course(trace: TracebackType | None, files: tuple[str, ...]) -> bool:
+    """Whether it stopped in a function of the course that the learner's function calls."""
+    last = [frame.f_code for frame, _ in _frames(trace)][-1]
+    return last.co_filename not in files and last.co_filename.startswith(str(Path(__file__).parent))
 
 
 def _place(frame: FrameType, instruction: int) -> tuple[str, str]:

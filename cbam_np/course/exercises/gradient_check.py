@@ -37,7 +37,7 @@ SLOPES = (
 
 def look_at_slopes(function: Function) -> Finding | None:
     """Where L is evaluated, seen from inside `op`."""
-    x = np.array([[0.5, -0.7, 0.2], [0.1, 0.4, -0.3]])
+    x = np.array([[0.5, -0.7, 0.2], [0.0, 0.4, -0.3]])  # with a 0, as a step may not depend on the entry's size
     d_out = normal(7, 2, 3)
     given = x.copy()
     seen: list[np.ndarray] = []
@@ -87,7 +87,7 @@ def look_at_slopes(function: Function) -> Finding | None:
     moves = [tuple(map(int, i)) for i in np.argwhere(np.any(moved, axis=0))]
     if len(moves) < x.size:
         fact = f"op gets a moved x {sum(counts)} times; of the {x.size} entries only {', '.join(map(str, moves))} {'are' if len(moves) > 1 else 'is'} moved"
-        hint = "Which entries does the loop leave out, or what ends it before they come?"
+        hint = "Which entries are left out: by the loop, by what ends it early, or because the step is 0 there?"
         if sum(counts) >= 2 * x.size:
             hint = "Which i does each of these calls use? (A function made in a loop looks i up when it is called.)"
         return _seen(fact, hint, "some entries are never moved", unsure=True)
@@ -264,7 +264,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
             named, hint = _compared(right, inputs, upstream, error)
             return Finding(
                 f"an operation with {how} and right gradients is said to be wrong", (("expected", "below 1e-6"), ("got", f"{error:.3g}")),
-                (hint, "Both have to belong to the same d_out: the gradients that backward(d_out) returns, and the slopes for this d_out."),
+                (hint, "Take one entry of one gradient. Which slope is it compared with, and for which d_out?"),
                 named,
             )
         if upstream and np.size(upstream[0]) > 1 and not np.ptp(upstream[0]):
