@@ -6,6 +6,7 @@ again. Here a few samples go through all steps at a time, on each core, and stay
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from array_api_compat import is_numpy_array
@@ -15,6 +16,8 @@ from cbam_np.arrays import Array, Backward, Params
 from cbam_np.nets import cores
 from cbam_np.nets.convolution import conv2d_in_lines
 from cbam_np.nets.cores import side_by_side
+
+R = TypeVar("R")
 
 
 def conv2d(x: Array, kernel: Array, bias: Array | None, stride: int) -> tuple[Array, Backward]:
@@ -39,7 +42,7 @@ def conv2d(x: Array, kernel: Array, bias: Array | None, stride: int) -> tuple[Ar
     def backward(d_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         d_x = np.empty(x.shape, dtype=x.dtype)
         d_kernels = side_by_side(lambda i: backwards[i](d_out[parts[i]], d_x[parts[i]]), range(len(parts)))
-        return d_x, sum(d_kernels), None if bias is None else d_out.sum(axis=(0, 2, 3))
+        return d_x, np.add.reduce(d_kernels), None if bias is None else d_out.sum(axis=(0, 2, 3))
 
     return out, backward
 
@@ -53,10 +56,31 @@ def relu(z: Array) -> tuple[Array, Backward]:
     ----------
     z : floats of any shape
     """
-    if not _is_ours(z):
+    if not _is_ours(z) or not z.ndim:
         return ops.relu(z)
-    on = ~(z <= 0)
-    return np.maximum(z, 0), lambda d_out: d_out * on
+    out = np.empty(z.shape, dtype=z.dtype)
+    on_each_piece(lambda piece: np.maximum(z[piece], 0, out=out[piece]), z)
+
+    def backward(d_out: np.ndarray) -> np.ndarray:
+        d_z = np.empty(z.shape, dtype=z.dtype)
+        on_each_piece(lambda piece: np.multiply(d_out[piece], ~(out[piece] <= 0), out=d_z[piece]), z)
+        return d_z
+
+    return out, backward
+
+
+def add(f: Array, s: Array) -> tuple[Array, Backward]:
+    """`ops.add`, for arrays of any library; on NumPy in float32 and float64 on all cores.
+
+    Parameters
+    ----------
+    f, s : floats (N, ...), the same shape for both
+    """
+    if not (_is_ours(f) and _is_ours(s)) or f.shape != s.shape:
+        return ops.add(f, s)
+    z = np.empty(f.shape, dtype=f.dtype)
+    on_each_piece(lambda piece: np.add(f[piece], s[piece], out=z[piece]), z)
+    return z, lambda d_out: (d_out, d_out)
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, statistics: Params) -> tuple[Array, Backward]:
@@ -69,7 +93,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, statistics: Params) -> tuple
     statistics : dict
         As in `ops.batch_norm`.
     """
-    if not _is_ours(x):
+    if not _is_ours(x) or not x.size:
         return ops.batch_norm(x, gamma, beta, statistics=statistics)
     return batch_norm_in_pieces(x, gamma, beta, statistics=statistics)
 
@@ -86,60 +110,75 @@ def batch_norm_in_pieces(
 ) -> tuple[np.ndarray, Backward]:
     """`ops.batch_norm`, a few samples at a time, so that what lies between x and out never leaves the cache.
 
+    x is read once for μ and v. Each piece of the batch has its own mean and variance, and with share = (samples in it)
+    / N the batch has
+
+        μ = Σ_piece share · mean          v = Σ_piece share · (variance + (mean - μ)²)
+
     x̂ is not kept: backward makes it once more of x. Its d_x is written as
 
         d_x = γ s d_out - γ s² d_γ/M (x - μ) - γ s d_β/M        with one factor for each channel in each term
 
-    Arguments and results as those of `ops.batch_norm`.
+    Arguments and results as those of `ops.batch_norm`; there must be a sample.
     """
     N, _, H, W = x.shape
-    M = N * H * W or 1
-    parts = cores.shares(N)
-    out = np.empty_like(x, order="C")
+    M = N * H * W
 
-    def add_up(of_piece: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """The sum over all pieces, each core adding up its own."""
-        zeros = np.zeros_like(of_piece(slice(0, 0)))
-        return sum(side_by_side(lambda part: sum(map(of_piece, pieces(x, part)), zeros), parts), zeros)
+    def moments(piece: slice) -> tuple[float, np.ndarray, np.ndarray]:
+        share = (piece.stop - piece.start) / N
+        mean = np.einsum("nchw->c", x[piece]) / (share * M)
+        centred = x[piece] - mean[:, None, None]
+        return share, mean, np.einsum("nchw,nchw->c", centred, centred) / (share * M)
 
-    mu = add_up(lambda piece: x[piece].sum(axis=(0, 2, 3))) / M
-    v = add_up(lambda piece: ((x[piece] - mu[:, None, None]) ** 2).sum(axis=(0, 2, 3))) / M
+    share, mean, variance = map(np.array, zip(*on_each_piece(moments, x), strict=True))
+    share = share.astype(x.dtype)
+    mu = share @ mean
+    v = share @ (variance + (mean - mu) ** 2)
     s = 1 / np.sqrt(v + x.dtype.type(eps))
 
-    def normalise(part: slice) -> None:
-        for piece in pieces(x, part):
-            np.subtract(x[piece], mu[:, None, None], out=out[piece])
-            out[piece] *= (s * gamma)[:, None, None]
-            out[piece] += beta[:, None, None]
+    out = np.empty(x.shape, dtype=x.dtype)
 
-    side_by_side(normalise, parts)
+    def normalise(piece: slice) -> None:
+        np.subtract(x[piece], mu[:, None, None], out=out[piece])
+        out[piece] *= (s * gamma)[:, None, None]
+        out[piece] += beta[:, None, None]
+
+    on_each_piece(normalise, x)
     if statistics is not None:
         statistics["mean"], statistics["variance"] = mu, v
 
     def backward(d_out: np.ndarray) -> tuple[np.ndarray, ...]:
-        def both_sums(piece: slice) -> np.ndarray:
-            d_out_centred = (x[piece] - mu[:, None, None]) * d_out[piece]
-            return np.stack([d_out[piece].sum(axis=(0, 2, 3)), d_out_centred.sum(axis=(0, 2, 3))])
+        def both_sums(piece: slice) -> tuple[np.ndarray, np.ndarray]:
+            centred = x[piece] - mu[:, None, None]
+            return np.einsum("nchw->c", d_out[piece]), np.einsum("nchw,nchw->c", d_out[piece], centred)
 
-        d_beta, d_gamma = add_up(both_sums)
-        d_gamma = d_gamma * s
+        d_beta, d_gamma = np.add.reduce(on_each_piece(both_sums, x))
+        d_gamma *= s
         of_d_out, of_centred, alone = ((gamma * s * f)[:, None, None] for f in (1, -s * d_gamma / M, -d_beta / M))
-        d_x = np.empty_like(out)
+        d_x = np.empty(x.shape, dtype=x.dtype)
 
-        def send_back(part: slice) -> None:
-            for piece in pieces(x, part):
-                np.subtract(x[piece], mu[:, None, None], out=d_x[piece])
-                d_x[piece] *= of_centred
-                d_x[piece] += alone
-                d_x[piece] += d_out[piece] * of_d_out
+        def send_back(piece: slice) -> None:
+            np.subtract(x[piece], mu[:, None, None], out=d_x[piece])
+            d_x[piece] *= of_centred
+            d_x[piece] += alone
+            d_x[piece] += d_out[piece] * of_d_out
 
-        side_by_side(send_back, parts)
+        on_each_piece(send_back, x)
         return d_x, d_gamma, d_beta
 
     return out, backward
 
 
+# Pieces
+
+
+def on_each_piece(work: Callable[[slice], R], x: np.ndarray) -> list[R]:
+    """work(piece) for all pieces of the samples of x, on all cores; on one if x is small enough for its cache."""
+    parts = cores.shares(len(x)) if x.nbytes > cores.CACHE else [slice(0, len(x))]
+    return [done for of_part in side_by_side(lambda part: [*map(work, pieces(x, part))], parts) for done in of_part]
+
+
 def pieces(x: np.ndarray, part: slice) -> list[slice]:
-    """A share of the samples in pieces of at most `cores.CACHE` bytes, but of a sample at least."""
-    n = max(1, cores.CACHE // max(x[:1].nbytes, 1))
+    """A share of the samples in pieces of at most half of `cores.CACHE`, but of a sample at least."""
+    n = max(1, cores.CACHE // max(2 * x[:1].nbytes, 1))
     return [slice(first, min(first + n, part.stop)) for first in range(part.start, part.stop, n)]
