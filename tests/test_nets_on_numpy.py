@@ -19,6 +19,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
 def shares_of(N: int, count: int) -> list[slice]:
+    count = max(1, min(N, count))
     return [slice(i * N // count, (i + 1) * N // count) for i in range(count)]
 
 

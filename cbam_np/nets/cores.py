@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 R = TypeVar("R")
 
-CACHE = 2**20  # bytes to work on at a time: with what goes in and comes out, they fit a core's second-level cache
+CACHE = 2**21  # bytes to work on at a time: about a core's second-level cache
 
 
 def shares(N: int) -> list[slice]:
@@ -20,6 +20,12 @@ def shares(N: int) -> list[slice]:
     allowed = max((library["num_threads"] for library in _matrix_products().info()), default=1)
     count = max(1, min(N, allowed))
     return [slice(i * N // count, (i + 1) * N // count) for i in range(count)]
+
+
+def pieces(samples: slice, size: int, least: int = 1) -> list[slice]:
+    """The samples in pieces that take up `CACHE` if a sample takes up `size` bytes; but of `least` samples, if many."""
+    n = max(1, least, CACHE // max(size, 1))
+    return [slice(first, min(first + n, samples.stop)) for first in range(samples.start, samples.stop, n)]
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

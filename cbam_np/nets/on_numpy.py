@@ -1,4 +1,4 @@
-"""Where training on NumPy spends its time, faster: `ops.conv2d`, `ops.batch_norm` and `ops.relu` once more.
+"""Where training on NumPy spends its time, faster: `ops.conv2d`, `ops.batch_norm`, `ops.relu`, `ops.add` once more.
 
 They give the same numbers up to rounding, and take arrays of any library; what isn't float32 or float64 on NumPy goes
 to the readable operation. Most of the time of those is spent writing every step down for a whole batch, and reading it
@@ -6,6 +6,7 @@ again. Here a few samples go through all steps at a time, on each core, and stay
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from array_api_compat import is_numpy_array
 from cbam_np import ops
 from cbam_np.arrays import Array, Backward, Params
 from cbam_np.nets import cores
-from cbam_np.nets.convolution import conv2d_in_lines
+from cbam_np.nets.convolution import conv2d_in_lines, conv2d_in_pieces
 from cbam_np.nets.cores import side_by_side
 
 R = TypeVar("R")
@@ -30,12 +31,13 @@ def conv2d(x: Array, kernel: Array, bias: Array | None, stride: int) -> tuple[Ar
     bias : floats (O,), or None
     stride : int
     """
-    if not _is_ours(x):
+    if not _is_ours(x) or not x.size:
         return ops.conv2d(x, kernel, bias, stride)
     N, _, H, W = x.shape
     out = np.empty((N, len(kernel), -(-H // stride), -(-W // stride)), dtype=x.dtype)
     parts = cores.shares(N)
-    backwards = side_by_side(lambda part: conv2d_in_lines(x[part], kernel, stride, out[part]), parts)
+    one = conv2d_in_lines if stride == 1 else partial(conv2d_in_pieces, stride=stride)
+    backwards = side_by_side(lambda part: one(x[part], kernel, out=out[part]), parts)
     if bias is not None:
         out += bias[:, None, None]
 
@@ -173,12 +175,8 @@ def batch_norm_in_pieces(
 
 
 def on_each_piece(work: Callable[[slice], R], x: np.ndarray) -> list[R]:
-    """work(piece) for all pieces of the samples of x, on all cores; on one if x is small enough for its cache."""
-    parts = cores.shares(len(x)) if x.nbytes > cores.CACHE else [slice(0, len(x))]
-    return [done for of_part in side_by_side(lambda part: [*map(work, pieces(x, part))], parts) for done in of_part]
-
-
-def pieces(x: np.ndarray, part: slice) -> list[slice]:
-    """A share of the samples in pieces of at most half of `cores.CACHE`, but of a sample at least."""
-    n = max(1, cores.CACHE // max(2 * x[:1].nbytes, 1))
-    return [slice(first, min(first + n, part.stop)) for first in range(part.start, part.stop, n)]
+    """work(piece) for all pieces of the samples of x, on all cores; or on one, if they are a single piece."""
+    size = 4 * x[:1].nbytes  # for x, what comes of it, and what lies between
+    parts = cores.shares(len(x)) if len(x) * size > cores.CACHE else [slice(0, len(x))]
+    done = side_by_side(lambda part: [work(piece) for piece in cores.pieces(part, size)], parts)
+    return [result for of_part in done for result in of_part]
