@@ -95,7 +95,7 @@ MISTAKES = [
 def in_two_shares_and_small_pieces(package: Any) -> Any:
     """The package, with so little cache and two cores at least, that a batch of four is taken apart in every way."""
     cores = package.nets.cores
-    cores.CACHE = 1
+    cores.CACHE = cores.COLUMNS = 1
     cores.shares = lambda N: [slice(0, N // 2), slice(N // 2, N)]
     return package
 

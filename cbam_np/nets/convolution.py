@@ -57,8 +57,7 @@ def conv2d_in_pieces(x: np.ndarray, kernel: np.ndarray, stride: int, out: np.nda
     backward : d_out, d_x -> d_kernel
         d_x, same shape as x, is written to.
     """
-    columns = kernel[0].size * out[0, 0].nbytes
-    pieces = cores.pieces(slice(0, len(x)), columns)
+    pieces = cores.pieces(slice(0, len(x)), size=kernel[0].size * out[0, 0].nbytes)  # of the columns
     backwards = []
     for piece in pieces:
         out[piece], conv_backward = ops.conv2d(x[piece], kernel, stride=stride)
@@ -89,8 +88,8 @@ def conv2d_in_lines(x: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> Share
     N, C, H, W = x.shape
     O, _, k, _ = kernel.shape
     rows, row = H + k // 2, W + k // 2
-    # matrix products want some hundred columns, or they wait for the kernel rather than for the columns
-    pieces = cores.pieces(slice(0, N), (C + O) * k * rows * row * x.itemsize, least=512 // (rows * row))
+    size = (C + O) * k * rows * row * x.itemsize  # the columns, and what comes out of them
+    pieces = cores.pieces(slice(0, N), size, least=cores.COLUMNS // (rows * row))
     n = len(x[pieces[0]])
 
     lines = Lines(n, C, H, W, k, x.dtype)

@@ -13,6 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CACHE = 2**21  # bytes to work on at a time: about a core's second-level cache
+COLUMNS = 512  # of a matrix product, at least: with fewer, a core waits for the other matrix
 
 
 def shares(N: int) -> list[slice]:
