@@ -7,9 +7,9 @@ tests/typed_answers.py) and change the entry.
 
 author_1.py to author_3.py, 162 answers, were typed by the author of the checker, and used to write it.
 
-reader_1.py to reader_9.py were typed by nine readers who had seen the stubs only: 1,501 answers, 366 of them right. Each
-time the checker was measured on them before anything was changed, and somebody else judged each pair, with the rule to
-decide against the checker in doubt. So these are the figures for answers that nobody had used:
+reader_1.py to reader_9.py were typed by nine readers who had seen the stubs only: 1,501 answers, 366 of them right.
+Each time the checker was measured on them before anything was changed, and somebody else judged each pair, with the
+rule to decide against the checker in doubt. So these are the figures for answers that nobody had used:
 
                       wrong   named    neutral   misleading   accepted wrongly   right ones refused
     readers 1 to 3    367     79.3 %   15.3 %    4.4 % (16)   1.1 % (4)          none

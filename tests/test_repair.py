@@ -170,15 +170,34 @@ def test_code_that_reaches_out_of_itself_is_never_run_changed(source: str) -> No
     assert repair.find(function, lambda changed: pytest.fail("it was run"), 2) is None
 
 
-def test_a_change_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "SEARCH", 0.5)
-    source = (
-        "def relu(x):\n    n = 0\n    while n < 2:\n        n += 1\n"
-        "    return np.maximum(x, 0) ** n, lambda d: np.tan(d) * (x > 0)\n"
-    )
-    verdict = judge(EXERCISES["relu"], of_source("relu", source))
-    assert verdict.finding.head == "forward: out is wrong"
-    assert not verdict.finding.named.startswith("one change")
+ENDLESS = (
+    "def relu(x):\n    n = 0\n    while n < 2:\n        n += 1\n"
+    "    return np.maximum(x, 0) * 2 / n + 3, lambda d: d * (x > 0)\n"
+)
+
+
+def test_a_change_without_end_is_stopped_and_the_others_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "ONE_TRY", 0.05)
+    finding = judge(EXERCISES["relu"], of_source("relu", ENDLESS)).finding
+    assert finding.hints[1] == "Does all of `np.maximum(x, 0) * 2 / n + 3` belong there?"
+
+
+def test_where_nothing_can_be_stopped_only_what_ends_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "can_limit", lambda: False)
+    assert not judge(EXERCISES["relu"], of_source("relu", ENDLESS)).finding.named.startswith("one change")
+    ends = ENDLESS.replace("    while n < 2:\n        n += 1\n", "    n += 2\n")
+    assert judge(EXERCISES["relu"], of_source("relu", ends)).finding.named == "one change: too much"
+    grows = "def relu(x):\n    rows = []\n    rows.append(-x)\n    return rows[0], lambda d: d * (x > 0)\n"
+    assert repair.may_not_end(of_source("relu", grows))
+    assert not repair.may_not_end(of_source("relu", ends))
+
+
+def test_the_search_ends_when_its_time_is_over() -> None:
+    exercise = EXERCISES["relu"]
+    function = typed("relu", "on = x > 0", "on = x >= 0")
+    arguments = function, lambda f: right_results(exercise, f), 2, exercise.uses
+    assert repair.find(*arguments) is not None
+    assert repair.find(*arguments, seconds=-1.0) is None
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -24,7 +24,7 @@ from cbam_np.course import calls, errors, facts, repair
 from cbam_np.course.exercise import Case, Exercise, Finding, Function, Mistake, copied
 
 SECONDS = 20  # for one function; the solution takes a fraction of one
-SEARCH = 8  # seconds for a change that makes it right
+SEARCH, ONE_TRY = 8, 0.5  # seconds for a change that makes it right, and for one that is tried
 SMALL = 12  # arrays with more entries are not printed
 
 NOTHING = Finding("")
@@ -60,10 +60,15 @@ class OutOfTimeError(BaseException):
     """Not an Exception, so that no `except Exception` of the learner's swallows it."""
 
 
+def can_limit() -> bool:
+    """Whether a function that takes too long can be stopped here."""
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Raise OutOfTimeError after that time, where signals can do it: on Unix, in the main thread."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+    if not can_limit():
         yield
         return
 
@@ -648,17 +653,18 @@ def with_repair(exercise: Exercise, function: Function, finding: Finding) -> Fin
     """The same with the line in which one change makes it right, if there is one, in place of guesses."""
     if not finding.open:
         return finding
+    if not can_limit() and repair.may_not_end(function):
+        return finding
     names = exercise.results
     stopped = finding.head.endswith("an error")
-    found = None
-    with suppress(OutOfTimeError), limited(SEARCH), redirect_stdout(io.StringIO()):
-        found = repair.find(
-            function,
-            lambda changed: right_results(exercise, changed),
-            len(names),
-            exercise.uses,
-            least=len(names) if stopped else 1,
-        )
+
+    def right(changed: Function) -> int:
+        with suppress(OutOfTimeError), limited(ONE_TRY), redirect_stdout(io.StringIO()):
+            return right_results(exercise, changed)
+        return 0
+
+    least = len(names) if stopped else 1
+    found = repair.find(function, right, len(names), exercise.uses, least, seconds=SEARCH)
     if not found:
         return finding
     what = "your function" if found.results == len(names) else f"your {names[found.results - 1]}"

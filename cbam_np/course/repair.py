@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
+from time import monotonic
 from types import ModuleType
 
 from cbam_np.course.changes import Change, Slot, all_changes
@@ -71,12 +72,18 @@ class Repair:
 
 
 def find(
-    function: Function, right: Callable[[Function], int], count: int, operations: Collection[str] = (), least: int = 0
+    function: Function,
+    right: Callable[[Function], int],
+    count: int,
+    operations: Collection[str] = (),
+    least: int = 0,
+    seconds: float = 60.0,
 ) -> Repair | None:
     """The simplest change of `function` that makes it right, or more of its results; None if none of those tried does.
 
     right: how many results of a function are right, counted from the first to the first wrong one. count: of all
     results. operations: names of functions that may be called in place of others. least: so many have to be right.
+    seconds: no change is tried later than that.
     """
     try:
         lines, start = inspect.getsourcelines(function)
@@ -85,6 +92,7 @@ def find(
         return None
     if not tree.body or not isinstance(tree.body[0], ast.FunctionDef) or not _harmless(tree, function):
         return None
+    until = monotonic() + seconds
     best, most_right = None, max(right(function), least - 1)
     for change in islice(all_changes(tree, operations), MOST):
         results = right(made) if (made := _made(tree, change, function)) else 0
@@ -95,7 +103,7 @@ def find(
             numbers = tuple(start + r - 1 for r in rows)
             best = Repair(numbers, lines[row - 1].strip(), change.kind, question, results)
             most_right = results
-        if most_right == count:
+        if most_right == count or monotonic() > until:
             break
     return best
 
@@ -111,6 +119,16 @@ def _harmless(tree: ast.AST, function: Function) -> bool:
     modules = {value.__name__ for word in words if isinstance(value := function.__globals__.get(word), ModuleType)}
     imports = any(isinstance(node, (ast.Import, ast.ImportFrom, ast.Global)) for node in ast.walk(tree))
     return not (words & TOUCHING or modules - {"numpy", "math", "itertools"} or imports or function.__closure__)
+
+
+def may_not_end(function: Function) -> bool:
+    """Whether a change could make a loop of it that doesn't end: one with `while`, or over a list that grows."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return True
+    grows = ("append", "extend", "insert")
+    return any(isinstance(node, ast.While) or getattr(node, "attr", "") in grows for node in ast.walk(tree))
 
 
 def _short(text: str, most: int = 60) -> str:
