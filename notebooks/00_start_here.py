@@ -118,8 +118,8 @@ check("relu")
 # %% [markdown]
 r"""
 `check` rereads your file each time, runs your function on several inputs, and says what differs: the shape, or
-which entry, with the value it expected and the value it got. `check("relu", hint=2)` goes one hint further. You can try
-as often as you like, and no update of the course ever touches your file. In a terminal, `cbam-np course` shows how far
+which entry, with the value it expected and the value it got. If one small change would make your function right, it says
+in which line. `check("relu", hint=2)` goes one hint further. You can try as often as you like, and no update of the course ever touches your file. In a terminal, `cbam-np course` shows how far
 you are.
 
 Twelve of the sixteen functions follow one rule, and so do the operations of the package. (The other four are the two of

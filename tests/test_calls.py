@@ -14,8 +14,8 @@ from cbam_np.course.exercise import Case
 from cbam_np.course.exercises import EXERCISES
 from cbam_np.course.judge import judge, written
 
-CASE = EXERCISES["spatial_attention"].cases[0]  # N = 3, C = 8, H = 10, W = 13, k = 5
-x, maps, kernel = np.zeros((3, 8, 10, 13)), np.zeros((3, 2, 10, 13)), np.zeros((1, 2, 5, 5))
+CASE = EXERCISES["spatial_attention"].cases[0]  # N = 3, C = 8, H = 11, W = 14, k = 5
+x, maps, kernel = np.zeros((3, 8, 11, 14)), np.zeros((3, 2, 11, 14)), np.zeros((1, 2, 5, 5))
 
 
 def of_the_file(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,9 +41,9 @@ def test_right_functions_call_others_as_these_are_made(exercise: Any) -> None:
         ("relu", (np.zeros(2),), ""),
         ("im2col", (maps, 5), ""),
         ("im2col", (maps, 2), "im2col gets k = 2; here k is 5"),
-        ("col2im", (np.zeros((3, 50, 130)), (3, 2, 10, 13), 5), ""),
-        ("col2im", (np.zeros((3, 50, 130)), [3, 2, 10, 13], 5), ""),
-        ("col2im", (np.zeros((3, 50, 130)), (3, 2, 14, 17), 5), "shape: (N, 2, 14, 17)"),
+        ("col2im", (np.zeros((3, 50, 154)), (3, 2, 11, 14), 5), ""),
+        ("col2im", (np.zeros((3, 50, 154)), [3, 2, 11, 14], 5), ""),
+        ("col2im", (np.zeros((3, 50, 154)), (3, 2, 15, 18), 5), "shape: (N, 2, 15, 18)"),
         ("mlp", ((x, misuse), kernel, kernel), "mlp gets a tuple for x: an output and its backward"),
     ],
 )
@@ -151,7 +151,6 @@ def question(code: str, fact: str, during: str = "backward") -> str:
         ("right at index 0, the first, only", "When does the loop return", "for i in x: return i", "for i in x: x + i"),
         ("wherever your d_x is wrong, it is 0", "written to", "g[0] = d", "g = d"),
         ("your d_x is zero everywhere", "flatten", "g[0] = d", "g = d"),
-        ("right, but in other places", "A reshape", "return d.reshape(3)", "return d.T"),
         ("your d_x is the expected one summed over", "not summed over", "return np.sum(d)", "return d[0]"),
         ("your d_x is the expected one averaged over", "no average", "return d.mean()", "return d[0]"),
     ],

@@ -484,7 +484,7 @@ SAID = {
         "    d = np.random.default_rng(seed).normal(size=out.shape)\n"
         "    g = backward(d)\n    g = g if isinstance(g, tuple) else (g,)\n"
         "    return max(abs(g[i] - slopes(op, inputs, i, d)).mean() for i in range(len(g)))",
-        ["a gradient that is wrong at two entries only passes"],
+        ["for a gradient that is wrong at two entries only the error is too small"],
     ),
     "the sign of the errors": (
         "largest_error",
@@ -492,7 +492,7 @@ SAID = {
         "    d = np.random.default_rng(seed).normal(size=out.shape)\n"
         "    g = backward(d)\n    g = g if isinstance(g, tuple) else (g,)\n"
         "    return max(0, max((g[i] - slopes(op, inputs, i, d)).max() for i in range(len(g))))",
-        ["a gradient that is too small at nearly all entries passes"],
+        ["for a gradient that is too small at nearly all entries the error is too small"],
     ),
     "the last input only": (
         "largest_error",

@@ -48,8 +48,8 @@ LAYERS, GATES, LINES, NUMPY = (f"cbam_np/nets/{name}.py" for name in FILES)
 # file, mistake, original, replacement, variant
 # fmt: off
 MISTAKES = [
-    (LAYERS, "shortcut's gradient dropped", "return d_x_branch + d_x_shortcut,", "return d_x_branch,", "cbam"),
-    (LAYERS, "branch's gradient dropped", "return d_x_branch + d_x_shortcut,", "return d_x_shortcut,", "cbam"),
+    (LAYERS, "shortcut's gradient dropped", "return add(d_x_branch, d_x_shortcut)[0],", "return d_x_branch,", "cbam"),
+    (LAYERS, "branch's gradient dropped", "return add(d_x_branch, d_x_shortcut)[0],", "return d_x_shortcut,", "cbam"),
     (LAYERS, "shortcut's parameters forgotten", "branch_grads | shortcut_grads", "branch_grads", "cbam"),
     (LAYERS, "last ReLU forgotten", "add_backward(relu_backward(d_out))", "add_backward(d_out)", "cbam"),
     (LAYERS, "γ and β swapped", "dict(zip(names, d_params, strict=False))", "dict(zip(names, d_params[1::-1]))",
@@ -74,15 +74,20 @@ MISTAKES = [
      "one vector"),
     (GATES, "average for maximum", 'if self.pooling == "max" else', 'if self.pooling == "avg" else', "one vector"),
     (LINES, "kernel not flipped", "flipped = kernel[:, :, ::-1, ::-1]", "flipped = kernel[:, :, :, :]", "cbam"),
-    (LINES, "d_kernel not flipped", "reshape(C, O, k, k)[:, :, ::-1, ::-1]", "reshape(C, O, k, k)[:, :, :, :]", "cbam"),
-    (LINES, "d_kernel of the last samples only", "d_K += x_lines", "d_K = x_lines", "cbam"),
-    (NUMPY, "gradients of the first share only", "sum(d_kernel), None", "d_kernel[0], None", "cbam"),
-    (LINES, "zeros behind a row forgotten", "self.rows, self.row = H + p, W + p",
-     "self.rows, self.row = H + p, W", "cbam"),
-    (NUMPY, "sums of the first share only", "parts), zeros)", "parts[:1]), zeros)", "cbam"),
+    (LINES, "d_kernel not flipped", "reshape(k, k, O, C)[::-1, ::-1]", "reshape(k, k, O, C)[:, :]", "cbam"),
+    (LINES, "d_kernel of the last samples only", "d_K[u] += d_lines", "d_K[u] = d_lines", "cbam"),
+    (LINES, "d_kernel of one row only", "d_lines.moved(d_columns, u)", "d_lines.moved(d_columns, 0)", "cbam"),
+    (LINES, "d_kernel of the last piece only", "d_kernel += d_kernel_piece", "d_kernel[...] = d_kernel_piece", "cbam"),
+    (LINES, "zeros behind a row forgotten", "= H + p, W + p", "= H + p, W", "cbam"),
+    (LINES, "last row of the kernel forgotten", "for u in range(1, self.k)", "for u in range(1, self.k - 1)", "cbam"),
+    (NUMPY, "gradients of the first share only", "np.add.reduce(d_kernels)", "d_kernels[0]", "cbam"),
+    (NUMPY, "one addend for both", "np.add(f[piece], s[piece],", "np.add(f[piece], f[piece],", "cbam"),
+    (NUMPY, "sums of the first piece only", "np.add.reduce(on_each_piece(both_sums, x))",
+     "np.stack(on_each_piece(both_sums, x)[0])", "cbam"),
+    (NUMPY, "variance between the pieces forgotten", "(variance + (mean - mu) ** 2)", "variance", "cbam"),
     (NUMPY, "d_beta not sent back", "d_x[piece] += alone", "pass", "cbam"),
     (NUMPY, "variance not sent back", "d_x[piece] *= of_centred", "d_x[piece] *= 0", "cbam"),
-    (NUMPY, "ReLU lets everything back", "lambda d_out: d_out * on", "lambda d_out: d_out * (on | True)", "cbam"),
+    (NUMPY, "ReLU lets everything back", "~(out[piece] <= 0)", "~(out[piece] < 0)", "cbam"),
 ]
 # fmt: on
 
@@ -90,7 +95,7 @@ MISTAKES = [
 def in_two_shares_and_small_pieces(package: Any) -> Any:
     """The package, with so little cache and two cores at least, that a batch of four is taken apart in every way."""
     cores = package.nets.cores
-    cores.CACHE = 1
+    cores.CACHE = cores.COLUMNS = 1
     cores.shares = lambda N: [slice(0, N // 2), slice(N // 2, N)]
     return package
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import product
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
 def shares_of(N: int, count: int) -> list[slice]:
+    count = max(1, min(N, count))
     return [slice(i * N // count, (i + 1) * N // count) for i in range(count)]
 
 
@@ -26,9 +28,10 @@ def shares_of(N: int, count: int) -> list[slice]:
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_conv2d_equals_the_readable_one(k: int, cache: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "CACHE", cache)
+    monkeypatch.setattr(cores, "COLUMNS", min(cache, cores.COLUMNS))
     monkeypatch.setattr(cores, "shares", partial(shares_of, count=count))
     rng = np.random.default_rng(k)
-    for (N, C, O, H, W), stride, dtype in product(SHAPES, (1, 2), TOLERANCE):
+    for (N, C, O, H, W), stride, dtype in product(SHAPES, (1, 2, 3), TOLERANCE):
         x = rng.normal(size=(N, W, C, H)).astype(dtype).transpose(0, 2, 3, 1)  # not contiguous
         kernel, bias = rng.normal(size=(O, C, k, k)).astype(dtype), rng.normal(size=O).astype(dtype)
         before = x.copy()
@@ -73,12 +76,29 @@ def test_batch_norm_equals_the_readable_one(cache: int, count: int, monkeypatch:
         np.testing.assert_array_equal(x, before)
 
 
-def test_relu_equals_the_readable_one_nan_included() -> None:
-    z = np.array([-1.0, -0.0, 0.0, 1e-300, 2.0, np.nan, -np.inf, np.inf])
-    (out, backward), (expected, readable_backward) = on_numpy.relu(z), ops.relu(z)
-    np.testing.assert_array_equal(out, expected)
-    d_out = np.random.default_rng(0).normal(size=8)
-    np.testing.assert_array_equal(backward(d_out), readable_backward(d_out))
+@pytest.mark.parametrize("count", [1, 3])
+def test_relu_equals_the_readable_one_nan_included(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "CACHE", 1)
+    monkeypatch.setattr(cores, "shares", partial(shares_of, count=count))
+    rng = np.random.default_rng(0)
+    special = np.array([-1.0, -0.0, 0.0, 1e-300, 2.0, np.nan, -np.inf, np.inf])
+    for z in (special, rng.normal(size=(3, 4, 2, 5)).transpose(3, 1, 0, 2), np.zeros((0, 2)), np.array(-3.0)):
+        (out, backward), (expected, readable_backward) = on_numpy.relu(z), ops.relu(z)
+        np.testing.assert_array_equal(out, expected)
+        d_out = rng.normal(size=z.shape)
+        np.testing.assert_array_equal(backward(d_out), readable_backward(d_out))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_add_equals_the_readable_one(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "CACHE", 1)
+    monkeypatch.setattr(cores, "shares", partial(shares_of, count=count))
+    f, s, d_out = np.random.default_rng(1).normal(size=(3, 5, 4, 2, 3)).transpose(0, 1, 3, 4, 2)
+    (out, backward), (expected, readable_backward) = on_numpy.add(f, s), ops.add(f, s)
+    for got, wanted in zip((out, *backward(d_out)), (expected, *readable_backward(d_out)), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    with pytest.raises(ValueError, match="b: expected"):
+        on_numpy.add(f, s[:1])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "complex128"])
@@ -114,8 +134,23 @@ def test_work_side_by_side_warns_of_what_the_caller_wants_to_hear() -> None:
 
 def test_work_side_by_side_keeps_its_order_and_its_errors() -> None:
     assert cores.side_by_side(lambda i: i * i, range(4)) == [0, 1, 4, 9]
+    for items in ((0, 1), (1, 0)):  # the caller's own thread has the first
+        with pytest.raises(ZeroDivisionError):
+            cores.side_by_side(lambda i: 1 / i, items)
+
+
+def test_work_side_by_side_is_over_when_an_error_comes_out() -> None:
+    done: list[int] = []
+
+    def work(i: int) -> None:
+        if i == 0:
+            raise ZeroDivisionError
+        sleep(0.05)
+        done.append(i)
+
     with pytest.raises(ZeroDivisionError):
-        cores.side_by_side(lambda i: 1 / i, range(2))
+        cores.side_by_side(work, range(3))
+    assert sorted(done) == [1, 2]
 
 
 def test_the_benchmark_compares_both_sides_and_says_where_the_time_goes() -> None:

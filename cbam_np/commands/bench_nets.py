@@ -91,12 +91,9 @@ def where_time_goes(step: Callable[[], Any]) -> dict[str, float]:
     stats: Any = pstats.Stats(profile)
     found = {}
     for function in (on_numpy.conv2d, on_numpy.batch_norm_in_pieces, on_numpy.relu):
-        inner = [
-            c for c in function.__code__.co_consts if isinstance(c, CodeType) and c.co_name in ("backward", "<lambda>")
-        ]
-        places = {(code.co_filename, code.co_firstlineno, code.co_name) for code in (function.__code__, *inner)}
-        outermost = {place for place in places if place[2] != "<lambda>" or function is on_numpy.relu}
-        found[function.__name__] = sum(stats.stats[place][3] for place in outermost if place in stats.stats)
+        inner = [c for c in function.__code__.co_consts if isinstance(c, CodeType) and c.co_name == "backward"]
+        places = [(code.co_filename, code.co_firstlineno, code.co_name) for code in (function.__code__, *inner)]
+        found[function.__name__] = sum(stats.stats[place][3] for place in places if place in stats.stats)
     return {name: seconds / stats.total_tt for name, seconds in found.items()}
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from math import prod
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -18,6 +19,7 @@ INTO = re.compile(r"could not broadcast input array from shape (\([\d, ]*\)) int
 NON_BROADCAST = re.compile(r"non-broadcastable output operand with shape (\([\d, ]*\)) .* shape (\([\d, ]*\))")
 MATMUL = re.compile(r"matmul: .*\(size (\d+) is different from (\d+)\)")
 ALIGNED = re.compile(r"not aligned: (\d+) \(dim \d\) != (\d+) \(dim \d\)")
+MASKED = re.compile(r"cannot assign (\d+) input values to the (\d+) output values where the mask is true")
 RESHAPE = re.compile(r"cannot reshape array of size (\d+) into shape (\([\d, ]*\))")
 PADS_ALL = re.compile(r"np\.pad\((\w+), \w+(?: // 2)?\)")
 TORCH = {  # names that NumPy doesn't know: what it has instead
@@ -45,6 +47,15 @@ TORCH = {  # names that NumPy doesn't know: what it has instead
     "clamp": "np.clip",
     "torch": "np, or your own functions",
 }
+EXACT = (
+    "PyTorch's name",
+    "whole number",
+    "isn't a power",
+    "one pair for each axis",
+    "one tuple",
+    "PyTorch's. NumPy",
+    "None comes from",
+)  # hints that leave no doubt
 FOREIGN = re.compile(r"(?:has no attribute|unexpected keyword argument|name) '(\w+)'")
 SHAPE = re.compile(r"\([\d, ]*\)")
 
@@ -62,19 +73,29 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
         said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
+        if _of_the_course(error.__traceback__, files) and hints and not any(text in hints[0] for text in EXACT):
+            hints = ("It stops inside of a function that is called in this line. What does this function get here?",)
         if isinstance(error, ValueError) and (padded := _all_padded(frame)):
             hints = (f"{padded} pads all axes, N and C too. For H and W alone: ((0, 0), (0, 0), (p, p), (p, p)).",)
     elif isinstance(error, TypeError) and "argument" in message and during == "forward":
         hints = ("How many arguments does the stub have, and in which order?",)
     elif isinstance(error, TypeError) and "argument" in message:
         hints = ("backward is called with one argument, d_out. What is between the brackets where it is defined?",)
-    return Finding(f"{during} stops with an error", tuple(lines), hints, named=hints[0] if hints else "")
+    exact = isinstance(error, NameError) or any(text in hint for hint in hints for text in EXACT)
+    named = hints[0] if hints else ""
+    return Finding(f"{during} stops with an error", tuple(lines), hints, named, open=not exact)
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
     while trace:
         yield trace.tb_frame, trace.tb_lasti
         trace = trace.tb_next
+
+
+def _of_the_course(trace: TracebackType | None, files: tuple[str, ...]) -> bool:
+    """Whether it stopped in a function of the course that the learner's function calls."""
+    last = [frame.f_code for frame, _ in _frames(trace)][-1]
+    return last.co_filename not in files and last.co_filename.startswith(str(Path(__file__).parent))
 
 
 def _place(frame: FrameType, instruction: int) -> tuple[str, str]:
@@ -167,6 +188,23 @@ def _explained(
         and ("numpy" in message or "keyword" in message or known[1] in ("torch", "size", "view"))
     ):
         return facts, (f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}.",)
+    if "bitwise_xor" in message:
+        return facts, ("In Python ^ isn't a power: x**2 is x squared.",)
+    if "Cannot interpret" in message and "data type" in message:
+        return facts, ("np.zeros takes the shape as one tuple, np.zeros((2, 3)): a second argument is the dtype.",)
+    if re.search(r"repeat\(\) takes", message):
+        return facts, (
+            "x.repeat(1, C, 1, 1) is PyTorch's. NumPy has np.tile for it, and np.repeat(x, times, axis=...).",
+        )
+    if "'NoneType' object" in message:
+        return facts, (
+            "None comes from a function without a return, such as those that change an array and give nothing back: "
+            "np.put_along_axis, np.add.at, list.append. What do you get this name from?",
+        )
+    if segment.startswith("np.pad(") and isinstance(error, ValueError):
+        return facts, (
+            "np.pad takes one pair for each axis, (before, after): ((0, 0), (0, 0), (p, p), (p, p)) pads H and W.",
+        )
     shapes = [_shape(text) for text in SHAPE.findall(message)]
     if "could not be broadcast together" in message and len(shapes) > 1:
         return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case, _cut(arrays))
@@ -180,6 +218,10 @@ def _explained(
         return _matmul(facts, match[2], match[1], case, arrays)
     if match := ALIGNED.search(message):
         return _matmul(facts, match[1], match[2], case, arrays)
+    if match := MASKED.search(message):
+        return [*facts, f"the mask on the left picks {match[2]} places, and {match[1]} values stand on the right"], (
+            "Which of the values on the right belong to the places that the mask picks?",
+        )
     if "indexing result" in message:
         return [*facts, f"{case.shape(shapes[0])} was to go where {case.shape(shapes[1])} was picked"], (
             "An array as an index picks again for every place of a `:` beside it. With np.put_along_axis, or with an "
@@ -286,7 +328,8 @@ def _broadcast(
     if len(a) == len(b):
         return facts, (
             *cut,
-            f"Axis by axis both need the same length, or one of them 1. What shapes should {first} and {second} have?",
+            "Entry by entry, as + and * work, both need the same length along each axis, or one of them 1. Is this the "
+            f"operation you mean? If so, what shapes should {first} and {second} have?",
         )
     short = first if len(a) < len(b) else second
     return facts, (
@@ -314,8 +357,8 @@ def _matmul(
     matrices = {text: x for text, x in arrays.items() if x.ndim > 1}
     fitting = list(_fitting(matrices)) if len(matrices) == 2 else []
     return facts, (
-        "Which axis is summed over in your formula? It has to be the last one on the left and the last but one on the "
-        "right. Is a factor transposed, or not, or are the two in the wrong order?",
+        "@ sums over an axis: the last one on the left, the last but one on the right. Does your formula sum here, and "
+        "over which axis?",
         *([f"By their shapes these would go: {'; '.join(fitting)}."] if fitting else []),
     )
 

@@ -16,11 +16,15 @@ PRODUCTS = ("H·W", "N·C", "k²", "C·k²", "N·H·W", "C·H·W")  # sizes that
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs, and what their sizes are called: {"N": 3, "C": 8, ...}."""
+    """Inputs, and what their sizes are called: {"N": 3, "C": 8, ...}.
+
+    note: what is special about them. corner: looked at only if all other cases are right; the last ones of an exercise.
+    """
 
     inputs: tuple[Any, ...]
     sizes: Mapping[str, int]
-    note: str = ""  # what is special about them
+    note: str = ""
+    corner: bool = False
 
     def symbol(self, size: int) -> str:
         """What a number in a shape is called; the number itself if it has no name, or two."""
@@ -42,12 +46,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong: a headline, facts with labels, hints in stages, and what the mistake is if that is known."""
+    """What is wrong: a headline, facts with labels, hints in stages, and what the mistake is if that is known.
+
+    open: it is not: no more is known than Python's error, or in what the numbers differ.
+    """
 
     head: str
     lines: tuple[tuple[str, str], ...] = ()
     hints: tuple[str, ...] = ()
     named: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,13 @@ def shape(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> str:
             reduced = total(expected, axis=axes)
             if reduced.size == got.size and same(got.reshape(reduced.shape), reduced):
                 return f"your {name} is the expected one {word} over {axis_names(expected.shape, axes, case)}"
+    if got.ndim == 1 and same(got, expected[expected != 0]):
+        return f"your {name} has the entries that aren't 0 in the expected one, in one row, and no others"
+    if got.ndim == expected.ndim == 4 and got.shape[:2] == expected.shape[:2]:
+        p, q = ((g - e) // 2 for g, e in zip(got.shape[2:], expected.shape[2:], strict=True))
+        H, W = expected.shape[2:]
+        if p > 0 and q > 0 and same(got[:, :, p : p + H, q : q + W], expected):
+            return f"without {p} rows and {q} columns on each side your {name} would be right"
     moved = [axis for axis, (a, b) in enumerate(zip(got.shape, expected.shape, strict=False)) if a != b]
     if got.ndim == expected.ndim and len(moved) == 2 and got.shape == _exchanged(expected.shape, *moved):
         return f"in the shape of your {name} {axis_names(expected.shape, tuple(moved), case)} are exchanged"
@@ -207,14 +214,11 @@ def relations(name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> I
 
 HINTS = (  # how a fact begins or what is in it, what the code must have for the question, or "", and the question
     ("is wrong only", "", "What is special about these entries? Work out one of them by hand."),
+    ("in one row, and no others", "", "A mask as an index throws entries away. Where do the others go?"),
+    ("on each side your", "", "Is the padding still there?"),
     ("wherever your", "[] =", "Is each of these entries written to, and kept?"),
     ("wherever your", "", "What should be there, and why is it 0 in yours? Work out one of them by hand."),
     ("read as", "reshape", "A reshape moves no entry; a transpose does. Which one is needed here?"),
-    (
-        "but in other places",
-        "reshape",
-        "Where does each of them belong? Follow one of them. (A reshape moves no entry.)",
-    ),
     ("but in other places", "", "Where does each of them belong? Follow one of them."),
     (
         "axes of length 1 too many",

@@ -12,7 +12,7 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from itertools import permutations
 from types import FrameType
@@ -20,13 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from cbam_np.course import calls, errors, facts
+from cbam_np.course import calls, errors, facts, repair
 from cbam_np.course.exercise import Case, Exercise, Finding, Function, Mistake, copied
 
 SECONDS = 20  # for one function; the solution takes a fraction of one
+SEARCH, ONE_TRY = 8, 0.5  # seconds for a change that makes it right, and for one that is tried
 SMALL = 12  # arrays with more entries are not printed
 
 NOTHING = Finding("")
+SOLVED = Mistake("with no mistake", ())
 
 RIGHT, FORWARD, WAITS, UNWRITTEN, WRONG = "right", "forward right", "waits", "not written yet", "not right yet"
 
@@ -58,10 +60,15 @@ class OutOfTimeError(BaseException):
     """Not an Exception, so that no `except Exception` of the learner's swallows it."""
 
 
+def can_limit() -> bool:
+    """Whether a function that takes too long can be stopped here."""
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Raise OutOfTimeError after that time, where signals can do it: on Unix, in the main thread."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+    if not can_limit():
         yield
         return
 
@@ -99,7 +106,7 @@ def judge(exercise: Exercise, function: Function, files: tuple[str, ...] = (), s
             warnings.simplefilter("always")
             _Judge(exercise, function, files, warned).judge()
     except WrongError as wrong:
-        return Verdict(exercise.name, wrong.state, wrong.finding)
+        return Verdict(exercise.name, wrong.state, with_repair(exercise, function, wrong.finding))
     except OutOfTimeError:
         head = f"not finished after {seconds:g} seconds"
         return Verdict(
@@ -134,9 +141,7 @@ class _Judge:
             except WrongError:
                 seen = None
             if seen:
-                found = replace(
-                    wrong.finding, lines=wrong.finding.lines + seen.lines, hints=seen.hints, named=seen.named
-                )
+                found = replace(seen, head=wrong.finding.head, lines=wrong.finding.lines + seen.lines)
                 raise WrongError(found) from wrong
             if wrong.state == WRONG and (wrong.finding.head.endswith("an error") or not wrong.finding.named):
                 self.blame_a_call(wrong.finding)
@@ -163,10 +168,10 @@ class _Judge:
                 runs.append(self.forward(case))
             except WrongError:
                 if runs:  # wrong numbers in an earlier case say more than an error in this one
-                    self.compare(runs, ("forward", 0))
+                    self.compare_all(runs, ("forward", 0))
                 raise
         if runs:
-            self.compare(runs, ("forward", 0))
+            self.compare_all(runs, ("forward", 0))
             self.not_shared(runs, "out" if not self.exercise.plain else "the result")
             self.quiet("forward")
         if runs and not self.exercise.plain:
@@ -219,13 +224,13 @@ class _Judge:
         return Run(case, inputs, out, backward, (out,))
 
     def plain_array(self, result: Any) -> None:
-        if isinstance(result, tuple) and any(map(callable, result)):
+        if isinstance(result, tuple):
             raise _wrong(
                 "forward",
                 "an array alone",
-                "a tuple with a function in it",
+                "a tuple with a function in it" if any(map(callable, result)) else f"a tuple of {len(result)}",
                 "This one has no backward of its own: return the array only.",
-                "returns a backward too",
+                "returns a tuple",
             )
 
     def taken_apart(self, result: Any, case: Case) -> tuple[Any, Any]:
@@ -293,8 +298,14 @@ class _Judge:
                     "another order",
                 )
             )
-        for index in range(1, len(self.exercise.results)):
-            self.compare(runs, ("backward", index))
+        self.compare_all(runs, *(("backward", index) for index in range(1, len(self.exercise.results))))
+
+    def compare_all(self, runs: list[Run], *parts: tuple[str, int]) -> None:
+        """Raise WrongError if any of these results is wrong: first in the usual cases, then in all."""
+        usual = [run for run in runs if not run.case.corner]
+        for some in (usual, runs):
+            for part in parts:
+                self.compare(some, part)
 
     def backward(self, run: Run) -> None:
         """Call it twice with a random d_out, after all forwards; fill run.results."""
@@ -378,13 +389,10 @@ class _Judge:
                 hint = "One of them is a tuple itself. (*a, b) makes one tuple of both."
             elif isinstance(gradients, np.ndarray) and len(names) > 1:
                 hint = f"The function has {len(names)} inputs. Which gradients are missing?"
-            raise _wrong(
-                "backward",
-                want if len(names) == 1 else f"{len(names)} gradients: {want}",
-                kind,
-                hint,
-                "a tuple in the tuple" if nested else "wrong number of gradients",
-            )
+            named = "a tuple in the tuple" if nested else "wrong number of gradients"
+            if not isinstance(gradients, (tuple, np.ndarray, float)):
+                hint, named = f"backward is to return {'a tuple' if len(names) > 1 else 'an array'}.", f"returns {kind}"
+            raise _wrong("backward", want if len(names) == 1 else f"{len(names)} gradients: {want}", kind, hint, named)
         return gradients if isinstance(gradients, tuple) else (gradients,)
 
     # --- looking at the results --------------------------------------------------------------------------------------
@@ -401,7 +409,7 @@ class _Judge:
 
     def not_shared(self, runs: list[Run], what: str) -> None:
         """No result may be a window on an input through which it can be changed."""
-        for run in runs[:1]:
+        for run in runs:
             arrays = {
                 n: x for n, x in zip(self.exercise.arguments, run.inputs, strict=False) if isinstance(x, np.ndarray)
             }
@@ -446,6 +454,8 @@ class _Judge:
         i = wrong[0]
         if not _is_numeric(got[i]):
             hint, named = "Is every entry there, in one array?", _kind(got[i])
+            if isinstance(got[i], tuple) and any(map(callable, got[i])):
+                hint, named = f"{name} is an operation's output with its backward. Take them apart.", "not taken apart"
             if got[i] is None:
                 hint = (
                     "Is the line with return missing?"
@@ -464,7 +474,7 @@ class _Judge:
             said += [facts.shape(name, arrays[i], expected[i], case)]
             said += [facts.contrast([run.case for run in runs], wrong)]
         elif arrays[i].dtype != np.float64 and (
-            self.is_right(arrays[i].astype(np.float64), expected[i], 1e-4)
+            _is_right(arrays[i].astype(np.float64), expected[i], 1e-4)
             if arrays[i].dtype.kind == "f"
             else not self.named(runs, index, wrong)
         ):
@@ -478,13 +488,15 @@ class _Judge:
         else:
             shown = min(wrong, key=lambda j: (arrays[j].shape != expected[j].shape, expected[j].size))
             lines += self.place(name, arrays[shown], expected[shown], runs[shown].case)
-            said += self.sayings(runs, arrays, expected, index, wrong)
+            said += self.sayings(runs, arrays, expected, index, wrong, shown)
         said = [text for text in said if text]
         mistake = self.named(runs, index, wrong)
         lines += [("note", text) for text in said]
         named = mistake.what if mistake else (said[0] if said else "")
         hints = self.stages(name)
-        if said and not mistake:
+        if runs[wrong[0]].case.corner:
+            hints = (*exercise.hints.get("corner", ()), *hints)
+        elif said and not mistake:
             words = written(self.function, "" if exercise.plain else during)
             asked = self.about_overflow(words) if "that are nan" in said[0] else ()
             hints = (*(asked or filter(None, [facts.question(said[0], name, words)])), *hints)
@@ -493,15 +505,10 @@ class _Judge:
             verb = "are" if len(all_of_it) > 1 else "is"
             first = f"Your {' and '.join(all_of_it)} {verb} exactly what you get {mistake.what}."
             hints = (first, *([mistake.more] if mistake.more else []), *hints[1:])
-        raise WrongError(Finding(head, tuple(lines), hints, named))
+        raise WrongError(Finding(head, tuple(lines), hints, named, open=not mistake))
 
-    def is_right(self, got: Any, expected: Any, tolerance: float = 0.0) -> bool:
-        tolerance = tolerance or self.exercise.tolerance
-        if not _is_numeric(got) or np.shape(got) != np.shape(expected):
-            return False
-        if not tolerance > self.exercise.tolerance and np.ndim(expected) and np.asarray(got).dtype != np.float64:
-            return False
-        return facts.same(np.asarray(got), np.asarray(expected), tolerance)
+    def is_right(self, got: Any, expected: Any) -> bool:
+        return _is_right(got, expected, self.exercise.tolerance)
 
     def other_wrong_results(self, runs: list[Run], index: int) -> list[str]:
         names = self.exercise.results
@@ -532,9 +539,15 @@ class _Judge:
             yield "", f"got      {_short(got)}"
 
     def sayings(
-        self, runs: list[Run], got: list[np.ndarray], expected: list[np.ndarray], index: int, wrong: list[int]
+        self,
+        runs: list[Run],
+        got: list[np.ndarray],
+        expected: list[np.ndarray],
+        index: int,
+        wrong: list[int],
+        shown: int,
     ) -> Iterator[str]:
-        """Facts about wrong numbers in the right shape."""
+        """Facts about wrong numbers in the right shape. shown: the case of which the learner sees an entry."""
         name = self.exercise.results[index]
         cases = [run.case for run in runs]
         if all(g.shape == e.shape for g, e in zip(got, expected, strict=True)):
@@ -569,7 +582,7 @@ class _Judge:
         if got[largest].shape == expected[largest].shape:
             for text in facts.relations(name, got[largest], expected[largest], cases[largest]):
                 said += 1
-                yield text
+                yield text if largest == shown else f"{text} (with {facts.sizes(cases[largest])})"
         if not said:
             counted = [i for i in range(len(runs)) if expected[i].any()]
             yield facts.contrast([cases[i] for i in counted], [j for j, i in enumerate(counted) if i in wrong])
@@ -634,6 +647,64 @@ class _Judge:
         if name.startswith("backward"):
             name = self.exercise.results[min(1, len(self.exercise.results) - 1)]
         return tuple(self.exercise.hints.get(name, ()))
+
+
+def with_repair(exercise: Exercise, function: Function, finding: Finding) -> Finding:
+    """The same with the line in which one change makes it right, if there is one, in place of guesses."""
+    if not finding.open:
+        return finding
+    if not can_limit() and repair.may_not_end(function):
+        return finding
+    names = exercise.results
+    stopped = finding.head.endswith("an error")
+
+    def right(changed: Function) -> int:
+        with suppress(OutOfTimeError), limited(ONE_TRY), redirect_stdout(io.StringIO()):
+            return right_results(exercise, changed)
+        return 0
+
+    least = len(names) if stopped else 1
+    found = repair.find(function, right, len(names), exercise.uses, least, seconds=SEARCH)
+    if not found:
+        return finding
+    what = "your function" if found.results == len(names) else f"your {names[found.results - 1]}"
+    places = f"One change in line {found.lines[0]}"
+    if len(found.lines) > 1:
+        places = f"The same change in lines {', '.join(map(str, found.lines[:-1]))} and {found.lines[-1]}"
+    where = f"{places} makes {what} right:  {found.text}"
+    general = [hint for hints in exercise.hints.values() for hint in hints]
+    kept = [hint for hint in finding.hints if hint in general or (stopped and found.kind in repair.OF_SHAPES)]
+    return replace(finding, hints=(where, found.question, *kept), named=f"one change: {found.kind}")
+
+
+def right_results(exercise: Exercise, function: Function) -> int:
+    """How many results are right in all cases, counted from the first to the first wrong one."""
+    count = len(exercise.results)
+    for index in sorted(range(len(exercise.cases)), key=lambda i: _entries(exercise.cases[i])):  # quick ones first
+        case = exercise.cases[index]
+        got: tuple[Any, ...] = ()
+        with suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = function(*copied(case.inputs))
+            got = (result,) if exercise.plain else (result[0],)
+            if not exercise.plain and count > 1:
+                gradients = result[1](exercise.upstream(case))
+                gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+                got += gradients if len(gradients) == len(exercise.results) - 1 else ()
+        expected = results_of(exercise, SOLVED, index) or ()
+        right = [_is_right(g, e, exercise.tolerance) for g, e in zip(got, expected, strict=False)][:count]
+        if not (count := right.index(False) if False in right else len(right)):
+            return 0
+    if exercise.look:
+        with suppress(Exception):
+            return count if exercise.look(function) is None else 0
+        return 0
+    return count
+
+
+def _entries(case: Case) -> int:
+    """Of all inputs together."""
+    return sum(np.size(x) for x in case.inputs if isinstance(x, np.ndarray))
 
 
 def written(function: Function, during: str) -> set[str]:
@@ -709,6 +780,15 @@ def _changed(during: str, name: str) -> WrongError:
             named=f"changes {name} in place",
         )
     )
+
+
+def _is_right(got: Any, expected: Any, tolerance: float) -> bool:
+    """A number or an array like the expected one, in float64 if it is an array."""
+    if not _is_numeric(got) or np.shape(got) != np.shape(expected):
+        return False
+    if np.ndim(expected) and np.asarray(got).dtype != np.float64:
+        return False
+    return facts.same(np.asarray(got), np.asarray(expected), tolerance)
 
 
 def _is_numeric(x: Any) -> bool:

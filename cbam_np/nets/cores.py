@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import cache
 from typing import Any, TypeVar
@@ -12,7 +12,8 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 R = TypeVar("R")
 
-CACHE = 2**19  # bytes to work on at a time: with what goes in and comes out, they fit a core's second-level cache
+CACHE = 2**21  # bytes to work on at a time: about a core's second-level cache
+COLUMNS = 512  # of a matrix product, at least: with fewer, a core waits for the other matrix
 
 
 def shares(N: int) -> list[slice]:
@@ -22,15 +23,27 @@ def shares(N: int) -> list[slice]:
     return [slice(i * N // count, (i + 1) * N // count) for i in range(count)]
 
 
+def pieces(samples: slice, size: int, least: int = 1) -> list[slice]:
+    """The samples in pieces that take up `CACHE` if a sample takes up `size` bytes; but of `least` samples, if many."""
+    n = max(1, least, CACHE // max(size, 1))
+    return [slice(first, min(first + n, samples.stop)) for first in range(samples.start, samples.stop, n)]
+
+
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """work(item) for each item, on a core each. A product inside then has one core, or cores would wait in line."""
-    items = list(items)
-    if len(items) == 1:
-        return [work(items[0])]
+    """work(item) for each item, on a core each. A product inside then has one core, or cores would wait in line.
+
+    The caller's own thread takes the first item: it is awake, and to wake another one for it takes time.
+    """
+    first, *others = items
+    if not others:
+        return [work(first)]
     with _matrix_products().limit(limits=1):
         # np.errstate is a matter of the context, and a thread begins with an empty one
-        waiting = [_workers(len(items)).submit(copy_context().run, work, item) for item in items]
-        return [result.result() for result in waiting]
+        waiting = [_workers(len(others)).submit(copy_context().run, work, item) for item in others]
+        try:
+            return [work(first), *(result.result() for result in waiting)]
+        finally:
+            wait(waiting)
 
 
 @cache

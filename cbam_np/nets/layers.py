@@ -17,7 +17,7 @@ from array_api_compat import array_namespace
 
 from cbam_np import ops
 from cbam_np.arrays import Array, Backward, Params
-from cbam_np.nets.on_numpy import batch_norm, conv2d, relu
+from cbam_np.nets.on_numpy import add, batch_norm, conv2d, relu
 
 LayerBackward: TypeAlias = Callable[[Array], tuple[Array, Params]]  # d_out -> d_x, gradients of parameters by name
 Start: TypeAlias = Literal["he", "uniform"]
@@ -298,14 +298,14 @@ class Residual:
         """See `Layer`."""
         f, branch_backward = self.branch(x, net)
         s, shortcut_backward = self.shortcut(x, net)
-        z, add_backward = ops.add(f, s)
+        z, add_backward = add(f, s)
         out, relu_backward = relu(z)
 
         def backward(d_out: Array) -> tuple[Array, Params]:
             d_f, d_s = add_backward(relu_backward(d_out))
             d_x_branch, branch_grads = branch_backward(d_f)
             d_x_shortcut, shortcut_grads = shortcut_backward(d_s)
-            return d_x_branch + d_x_shortcut, branch_grads | shortcut_grads
+            return add(d_x_branch, d_x_shortcut)[0], branch_grads | shortcut_grads
 
         return out, backward
 

@@ -15,6 +15,7 @@ SIGMOID = (
     mistake("with tanh(x/2)", "np.where(x >= 0, 1.0, e) / (1 + e)", "np.tanh(x / 2)", more="σ(x) = (1 + tanh(x/2)) / 2"),
     mistake("with the ReLU, the other σ", "np.where(x >= 0, 1.0, e) / (1 + e)", "np.maximum(x, 0)"),
     mistake("with a softmax over the last axis", "np.where(x >= 0, 1.0, e) / (1 + e)", "np.exp(x - x.max(axis=-1, keepdims=True)) / np.exp(x - x.max(axis=-1, keepdims=True)).sum(axis=-1, keepdims=True)", more="σ works entry by entry."),
+    mistake("with a softmax over all entries", "np.where(x >= 0, 1.0, e) / (1 + e)", "np.exp(x - x.max()) / np.exp(x - x.max()).sum()", more="σ works entry by entry."),
     mistake("if x is clipped to ±20 first: σ(20) is still 2e-9 away from 1", "np.where(x >= 0, 1.0, e) / (1 + e)", "1 / (1 + np.exp(-np.clip(x, -20, 20)))", more="How far may the clip be, so that nobody sees it in 1e-12? e^700 is no overflow yet."),
     mistake("if x is clipped to ±10 first: σ(10) is still 5e-5 away from 1", "np.where(x >= 0, 1.0, e) / (1 + e)", "1 / (1 + np.exp(-np.clip(x, -10, 10)))", more="How far may the clip be, so that nobody sees it in 1e-12? e^700 is no overflow yet."),
     mistake("if '1 / 1 + e' is computed: brackets are missing", "np.where(x >= 0, 1.0, e) / (1 + e)", "1 / 1 + np.exp(np.minimum(-x, 700))", more="Python divides before it adds."),
@@ -65,10 +66,12 @@ sigmoid = Exercise(
 
 def _gate_cases() -> tuple[Case, ...]:
     cases = []
-    for i, sizes in enumerate(SIZES):
+    one_channel = {"N": 2, "C": 1, "H": 3, "W": 4}  # both kinds of map have m.shape[1] == 1 then
+    for i, sizes in enumerate((*SIZES, one_channel)):
         N, C, H, W = nchw(sizes)
         for j, shape in enumerate(((N, C, 1, 1), (N, 1, H, W))):
-            cases.append(Case((normal(10 * j + i, *shape), normal(20 + i, N, C, H, W)), sizes, ("m = M_c", "m = M_s")[j]))
+            inputs = normal(10 * j + i, *shape), normal(20 + i, N, C, H, W)
+            cases.append(Case(inputs, sizes, ("m = M_c", "m = M_s")[j], corner=sizes is one_channel))
     return tuple(cases)
 
 
@@ -121,6 +124,7 @@ gate = Exercise(
                 "m[n, c] gates all pixels of its channel, so it collects from all of them: a sum over the axes along which m has length 1.",
                 "np.sum(..., axis=..., keepdims=True), with the axes found from m.shape, as the function is called with both kinds of map."),
         "d_f": ("In how many entries of out does one entry of f occur, and with which factor?", "In one, with the factor m."),
+        "corner": ("How does your code tell M_c from M_s? If C is 1, m.shape[1] is 1 for both.",),
     },
 )
 

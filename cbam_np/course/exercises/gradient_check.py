@@ -37,7 +37,7 @@ SLOPES = (
 
 def look_at_slopes(function: Function) -> Finding | None:
     """Where L is evaluated, seen from inside `op`."""
-    x = np.array([[0.5, -0.7, 0.2], [0.1, 0.4, -0.3]])
+    x = np.array([[0.5, -0.7, 0.2], [0.0, 0.4, -0.3]])  # with a 0, as a step may not depend on the entry's size
     d_out = normal(7, 2, 3)
     given = x.copy()
     seen: list[np.ndarray] = []
@@ -60,6 +60,8 @@ def look_at_slopes(function: Function) -> Finding | None:
     moved = [np.abs(step) > 1e-15 for step in steps]
     counts = [int(m.sum()) for m in moved]
     if not any(counts):
+        if len(seen) == 1:
+            return _seen("op is called once, with x as it is", "A slope needs L at two places. For which two x is op to be called, for each entry?", "op is called once")
         fact = f"op is called {len(seen)} times, always with the same x"
         given.flags.writeable = False
         try:
@@ -69,12 +71,12 @@ def look_at_slopes(function: Function) -> Finding | None:
                 return _seen(f"{fact}, the input itself, which is written to", "Are + h and - h both written into it before op is called, so "
                              "that they cancel, or is the entry put back too early? list(inputs) copies no array.", "op gets the input itself, unmoved")
         return _seen(fact, "Is what you move handed to op? If it is: are + h and - h written into one and the same array, where they cancel? "
-                     "b = a copies nothing.", "op never gets a moved x")
+                     "b = a copies nothing.", "op never gets a moved x", unsure=True)
     if (first := next(filter(None, counts))) > 1:
         what = f"all {x.size}" if first == x.size else f"{first} of the {x.size}"
         return _seen(
             f"{what} entries are moved at the same time", "Which slope do you get if several move at once? np.ndindex(x.shape) gives one "
-            "entry after the other.", "all entries are moved at once" if first == x.size else "several entries are moved at once",
+            "entry after the other.", "all entries are moved at once" if first == x.size else "several entries are moved at once", unsure=True,
         )
     if max(counts) > 1:
         return _seen(
@@ -85,10 +87,10 @@ def look_at_slopes(function: Function) -> Finding | None:
     moves = [tuple(map(int, i)) for i in np.argwhere(np.any(moved, axis=0))]
     if len(moves) < x.size:
         fact = f"op gets a moved x {sum(counts)} times; of the {x.size} entries only {', '.join(map(str, moves))} {'are' if len(moves) > 1 else 'is'} moved"
-        hint = "Which entries does the loop leave out, or what ends it before they come?"
+        hint = "Which entries are left out: by the loop, by what ends it early, or because the step is 0 there?"
         if sum(counts) >= 2 * x.size:
             hint = "Which i does each of these calls use? (A function made in a loop looks i up when it is called.)"
-        return _seen(fact, hint, "some entries are never moved")
+        return _seen(fact, hint, "some entries are never moved", unsure=True)
     h = float(np.abs(sizes).max())
     if shifted := _without_brackets(result, x, d_out, h):
         return shifted
@@ -119,8 +121,8 @@ def _without_brackets(result: Any, x: np.ndarray, d_out: np.ndarray, h: float) -
     return None
 
 
-def _seen(fact: str, hint: str, named: str) -> Finding:
-    return Finding("the slopes are wrong", (("note", fact),), (hint,), named)
+def _seen(fact: str, hint: str, named: str, *, unsure: bool = False) -> Finding:
+    return Finding("the slopes are wrong", (("note", fact),), (hint,), named, unsure)
 
 
 SLOPE_HINTS = (
@@ -201,6 +203,10 @@ def _ignores_upstream(x: Any, y: Any) -> Any:
     return x * y, lambda d_out: (y + 0 * d_out, x + 0 * d_out)
 
 
+def _with_the_wrong_sign(x: Any, y: Any) -> Any:
+    return x * y, lambda d_out: (-d_out * y, -d_out * x)
+
+
 def look_at_largest_error(function: Function) -> Finding | None:
     """Whether right gradients pass, and whether each wrong one is noticed."""
     x, y, w = normal(40, 3, 4), normal(41, 3, 4), normal(43, 4, 2)  # not what the seed 0 draws for d_out
@@ -245,8 +251,10 @@ def look_at_largest_error(function: Function) -> Finding | None:
             )
         if isinstance(error, (bool, np.bool_)) or not isinstance(error, (int, float, np.floating)):
             got = "None" if error is None else f"an array of shape {error.shape}" if isinstance(error, np.ndarray) else f"a {type(error).__name__}"
-            return Finding("returns something else", (("expected", "one number"), ("got", got)), (
-                "How do you get one number from all entries of all inputs?",), f"returns {got}")
+            hint = "How do you get one number from all entries of all inputs?"
+            if error is None:
+                hint = "Is there a `return`, at the end and not only in a branch? print shows a number, and gives none back."
+            return Finding("returns something else", (("expected", "one number"), ("got", got)), (hint,), f"returns {got}")
         if any(not np.array_equal(a, b) for a, b in zip(given, inputs, strict=True)) and any(
             not np.allclose(a, b, rtol=1e-12) for a, b in zip(given, inputs, strict=True)
         ):
@@ -256,7 +264,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
             named, hint = _compared(right, inputs, upstream, error)
             return Finding(
                 f"an operation with {how} and right gradients is said to be wrong", (("expected", "below 1e-6"), ("got", f"{error:.3g}")),
-                (hint, "Both have to belong to the same d_out: the gradients that backward(d_out) returns, and the slopes for this d_out."),
+                (hint, "Take one entry of one gradient. Which slope is it compared with, and for which d_out?"),
                 named,
             )
         if upstream and np.size(upstream[0]) > 1 and not np.ptp(upstream[0]):
@@ -276,6 +284,7 @@ def look_at_largest_error(function: Function) -> Finding | None:
         ("a gradient that is wrong at two entries only", _product_with(_at_two_entries, _nothing), alike, "two wrong entries don't show"),
         ("a gradient that is too small at nearly all entries", _product_with(_down, _down), "gradient - slope is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
         ("a gradient that is too large at nearly all entries", _product_with(_up, _up), "slope - gradient is negative nearly everywhere. Is the sign dropped before the largest is taken?", "the sign isn't dropped"),
+        ("a gradient with the wrong sign", _with_the_wrong_sign, "2 and -2 are 4 apart. What happens to the signs before you take the difference?", "the sign of a gradient doesn't count"),
     ):
         error = float(function(wrong, x.copy(), y.copy()))
         unlike = "sign" in named and not np.isclose(error, ERROR / 2, rtol=1e-3)
@@ -283,13 +292,14 @@ def look_at_largest_error(function: Function) -> Finding | None:
             hint, named = alike, f"{what} passes"
         if np.isclose(error, [r * ERROR for n in (x.size, 2 * x.size) for r in (2 / n, (2 / n) ** 0.5)], rtol=1e-3).any():
             hint, named = "Does a wrong entry show among many right ones, in a mean?", "the mean hides a wrong entry"
-        if not abs(error) >= (0.1 if wrong is _ignores_upstream else 0.99) * ERROR:
+        far = wrong in (_ignores_upstream, _with_the_wrong_sign)  # far more wrong than by ERROR
+        if not abs(error) >= (0.1 if far else 0.99) * ERROR:
             return Finding(
-                f"{what} passes", (("expected", f"{ERROR:g}: so far off it is"), ("got", f"{error:.3g}")), (hint,), named
+                f"{what} passes" if abs(error) < 1e-6 else f"for {what} the error is too small", (("expected", f"{ERROR:g}: so far off it is"), ("got", f"{error:.3g}")), (hint,), named
             )
         if error < 0:
             return Finding("the error is negative", (("got", f"{error:.3g}"),), ("The largest difference without its sign.",), "negative error")
-        if error > 1.01 * ERROR and wrong is not _ignores_upstream:
+        if error > 1.01 * ERROR and not far:
             return Finding(
                 f"for {what} the error is too large", (("expected", f"{ERROR:g}"), ("got", f"{error:.3g}")),
                 ("The largest of the errors is asked for. What did you do with them?",), "the error is too large",

@@ -7,10 +7,12 @@ import numpy as np
 
 from cbam_np.course.exercise import Case
 
+# Sizes that come up by mistake, such as H - 2 or W + 4, aren't those of another axis either: what has a name, has it
+# rightly.
 SIZES: tuple[Mapping[str, int], ...] = (
-    {"N": 3, "C": 8, "H": 10, "W": 13},
+    {"N": 3, "C": 8, "H": 11, "W": 14},
     {"N": 1, "C": 2, "H": 2, "W": 3},
-    {"N": 2, "C": 3, "H": 1, "W": 4},
+    {"N": 5, "C": 3, "H": 1, "W": 4},
     {"N": 4, "C": 5, "H": 3, "W": 1},
 )
 KERNELS = (5, 3, 3, 7)  # k with each of the sizes

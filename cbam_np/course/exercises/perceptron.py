@@ -65,7 +65,7 @@ MLP = (
     # forward
     mistake("without the ReLU", "h, relu_backward = relu(z)", "h, relu_backward = z, lambda d: d", more="What stands between the two matrices in (5)?"),
     mistake("if the ReLU comes after W2, not between the matrices", "out = h @ w2.T", "out = np.maximum(z @ w2.T, 0)", more="σ stands between W1 and W2."),
-    mistake("if there is a second ReLU after W2", "out = h @ w2.T", "out = np.maximum(h @ w2.T, 0)", more="There is one σ in (5), between W1 and W2."),
+    mistake("if there is a second ReLU after W2", "out = h @ w2.T", "out = np.maximum(h @ w2.T, 0)", more="There is one ReLU in (5), between W1 and W2."),
     mistake("with the sigmoid in place of the ReLU", "h, relu_backward = relu(z)", "h, relu_backward = sigmoid(z)", more="In (5) σ is the ReLU."),
     mistake("with tanh in place of the ReLU", "h, relu_backward = relu(z)", "h, relu_backward = np.tanh(z), lambda d: d * (1 - np.tanh(z) ** 2)", more="In (5) σ is the ReLU."),
     mistake("with the absolute value in place of the ReLU", "h, relu_backward = relu(z)", "h, relu_backward = np.abs(z), lambda d: d * np.sign(z)"),
