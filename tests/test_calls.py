@@ -208,7 +208,7 @@ def test_an_order_read_as_another_is_a_fact() -> None:
     ("entries", "named", "hint"),
     [
         (lambda shape: list(np.ndindex(shape)), "right", ""),
-        (lambda shape: list(np.ndindex(shape))[:1], "some entries are never moved", "what ends it before"),
+        (lambda shape: list(np.ndindex(shape))[:1], "some entries are never moved", "what ends it early"),
         (lambda shape: [list(np.ndindex(shape))[-1]] * int(np.prod(shape)), "some entries are never moved", "Which i"),
         (
             lambda shape: [i[:-1] for i in np.ndindex(shape)],
