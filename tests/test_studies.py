@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -416,6 +417,22 @@ def test_the_results_on_the_site_are_of_runs_of_the_plan_and_say_where_they_come
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     assert figures.write_all([], tmp_path) == []
+
+
+def test_the_page_says_when_cbam_lies_behind_and_when_level() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "measured.md").read_text(encoding="utf-8")
+    assert "After 10 epochs CBAM lies behind among clutter; after 40 it lies level" in page
+    results = summary.of_study(store.read(root / "docs" / "_generated" / "studies"), "features")
+    behind = []
+    for setting in summary.settings(results):
+        pair = (summary.scores(results, variant=variant, **setting) for variant in ("none", "CBAM"))
+        d = summary.difference(*pair)
+        behind.append((setting["data"], setting["epochs"], d.mean + d.half < 0))
+        assert d.mean - d.half < 0  # nowhere ahead
+    assert Counter(behind) == {
+        ("digits", 10, True): 3, ("digits", 40, False): 3, ("fashion", 10, False): 1, ("fashion", 40, False): 1,
+    }  # fmt: skip
 
 
 def test_readme_says_what_the_results_say() -> None:

@@ -66,30 +66,40 @@ def light(results: list[Result], ink: str) -> Figure | None:
 
 
 def features(results: list[Result], ink: str) -> Figure | None:
-    """Accuracy of every variant, one panel a setting; the one with most variants has the left side to itself."""
+    """Accuracy of every variant: one column a kind of data, one row a length of training."""
     chosen = summary.of_study(results, "features")
     settings = summary.settings(chosen)
     if not settings:
         return None
-    names = {i: [v for v in VARIANTS if summary.matching(chosen, v, setting)] for i, setting in enumerate(settings)}
-    largest, *others = sorted(names, key=lambda i: -len(names[i]))
-    rows = max(len(others), 1)
-    figure = Figure(figsize=(11 if others else 6, 1 + max(0.3 * len(names[largest]), 2.1 * rows)), layout="constrained")
-    grid = figure.add_gridspec(rows, 2 if others else 1)
-    places = {largest: grid[:, 0], **{i: grid[row, 1] for row, i in enumerate(sorted(others))}}
-    for i, setting in enumerate(settings):
-        ax = figure.add_subplot(places[i])
-        for y, variant in enumerate(names[i]):
-            values = list(summary.scores(chosen, variant=variant, **setting).values())
-            dots_and_interval(ax, y, [100 * value for value in values], COLOURS[0], ink)
-        what = "Fashion-MNIST" if setting["data"] == "fashion" else f"digits, clutter {setting['clutter']}"
-        low, high = ax.get_xlim()
-        ax.set(title=f"{what}, {setting['epochs']} epochs", xlabel="test accuracy, %")
-        ax.set_xlim(max(low, 0), min(high, 100))  # the interval of very few seeds reaches beyond
-        ax.set_yticks(range(len(names[i])), names[i])
-        ax.invert_yaxis()
+    places = sorted({(s["data"], s["clutter"]) for s in settings})
+    lengths = sorted({s["epochs"] for s in settings})
+    names = {
+        n: [v for v in VARIANTS if any(v in variants_of(chosen, s) for s in settings if s["epochs"] == n)]
+        for n in lengths
+    }
+    heights = [len(names[n]) for n in lengths]
+    figure = Figure(figsize=(1.6 + 2.9 * len(places), 1.2 + sum(0.32 * h + 0.6 for h in heights)), layout="constrained")
+    grid = figure.subplots(len(lengths), len(places), squeeze=False, height_ratios=heights)
+    for row, length in zip(grid, lengths, strict=True):
+        for ax, (data, clutter) in zip(row, places, strict=True):
+            what = "Fashion-MNIST" if data == "fashion" else f"digits, clutter {clutter}"
+            ax.set(title=f"{what}, {length} epochs", xlabel="test accuracy, %", ylim=(len(names[length]) - 0.4, -0.6))
+            ax.set_yticks(range(len(names[length])), names[length] if ax is row[0] else [])
+            setting = next(
+                (s for s in settings if (s["data"], s["clutter"], s["epochs"]) == (data, clutter, length)), None
+            )
+            for y, variant in enumerate(names[length]):
+                values = list(summary.scores(chosen, variant=variant, **setting).values()) if setting else []
+                dots_and_interval(ax, y, [100 * value for value in values], COLOURS[0], ink)
+            low, high = ax.get_xlim()
+            ax.set_xlim(max(low, 0), min(high, 100))  # the interval of very few seeds reaches beyond
     figure.suptitle("Each dot is a seed; the bar is the mean with its 95 % interval", fontsize=10)
     return figure
+
+
+def variants_of(chosen: list[Result], setting: dict[str, Any]) -> list[str]:
+    """Those that were trained in a setting."""
+    return [variant for variant in VARIANTS if summary.matching(chosen, variant, setting)]
 
 
 def dots_and_interval(ax: Any, y: float, values: list[float], colour: str, ink: str) -> None:
@@ -137,8 +147,9 @@ def looks(results: list[Result], ink: str) -> Figure | None:
 
 def maps(results: list[Result], ink: str) -> Figure | None:
     """The spatial maps of one network over four scenes, as they evolve."""
-    shown = [r for r in summary.of_study(results, "features") if r.run.variant == "CBAM" and r.found.get("maps")]
-    if not shown or shown[0].run.data != "digits":
+    there = [r for r in summary.of_study(results, "features") if r.run.variant == "CBAM" and r.found.get("maps")]
+    shown = sorted((r for r in there if r.run.data == "digits"), key=lambda r: (r.run.epochs, abs(r.run.clutter - 4)))
+    if not shown:
         return None
     run, found, _ = shown[0]
     at = running.of(run, "validation", running.LOOKED_AT, running.TEST_SEED)

@@ -446,11 +446,13 @@ def light_short(results: list[Result]) -> str:
 
 def features_short(results: list[Result]) -> str:
     """CBAM against no attention in all settings with enough runs."""
-    said = []
+    lengths: dict[int, list[str]] = {}
     for setting in settings(results):
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
-        said.append(f"on {in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}")
-    said = [f"Accuracy with CBAM minus that without attention: {'; '.join(said) or 'not compared yet'}."]
+        place = in_words(setting).partition(", ")[0]
+        lengths.setdefault(setting["epochs"], []).append(f"{place}, {points_and_verdict(d, len(KINDS) - 1)}")
+    found = [f"after {epochs} epochs on {'; on '.join(rows)}" for epochs, rows in lengths.items()]
+    said = [f"Accuracy with CBAM minus that without attention: {'. And '.join(found) or 'not compared yet'}."]
     closed, opened = (scores(results, variant=v, data="digits", clutter=4, epochs=SHORT) for v in ("CBAM", OPEN))
     d = difference(closed, opened)
     if d.n:
