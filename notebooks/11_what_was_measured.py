@@ -178,7 +178,9 @@ for place, where in {"as above": {}, **elsewhere}.items():
     )
     assert len(without) == len(with_cbam) == 5
     plateau[place] = measured.difference(without, with_cbam)
-    print(f"{place:13} without {np.mean(list(without.values())):.0f} %; with CBAM, minus without: {plateau[place]} points")
+    print(
+        f"{place:13} without {np.mean(list(without.values())):.0f} %; with CBAM, minus without: {plateau[place]} points"
+    )
 assert all(abs(d.mean) < d.half for d in plateau.values())
 assert all(abs(plateau[place].mean) < 0.5 for place in elsewhere)
 assert 6 < max(d.half for d in plateau.values()) < 9
