@@ -427,7 +427,7 @@ def test_the_page_says_when_cbam_lies_behind_and_when_level() -> None:
     behind = []
     for setting in summary.settings(results):
         pair = (summary.scores(results, variant=variant, **setting) for variant in ("none", "CBAM"))
-        d = summary.difference(*pair)
+        d = difference(*pair)
         behind.append((setting["data"], setting["epochs"], d.mean + d.half < 0))
         assert d.mean - d.half < 0  # nowhere ahead
     assert Counter(behind) == {
