@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cbam_np.nets.checkpoints import put
 from cbam_np.nets.pictures import DARK, LIGHT, show
@@ -78,22 +79,24 @@ def features(results: list[Result], ink: str) -> Figure | None:
         for n in lengths
     }
     heights = [len(names[n]) for n in lengths]
-    figure = Figure(figsize=(1.6 + 2.9 * len(places), 1.2 + sum(0.32 * h + 0.6 for h in heights)), layout="constrained")
+    figure = Figure(figsize=(2.2 + 1.9 * len(places), 1.4 + sum(0.34 * h + 0.7 for h in heights)), layout="constrained")
     grid = figure.subplots(len(lengths), len(places), squeeze=False, height_ratios=heights)
     for row, length in zip(grid, lengths, strict=True):
         for ax, (data, clutter) in zip(row, places, strict=True):
-            what = "Fashion-MNIST" if data == "fashion" else f"digits, clutter {clutter}"
-            ax.set(title=f"{what}, {length} epochs", xlabel="test accuracy, %", ylim=(len(names[length]) - 0.4, -0.6))
-            ax.set_yticks(range(len(names[length])), names[length] if ax is row[0] else [])
-            setting = next(
-                (s for s in settings if (s["data"], s["clutter"], s["epochs"]) == (data, clutter, length)), None
-            )
+            what = "Fashion-MNIST" if data == "fashion" else f"clutter {clutter}"
+            ax.set_title(f"{what},\n{length} epochs", fontsize=12)
+            ax.set_ylim(len(names[length]) - 0.4, -0.6)
+            ax.set_yticks(range(len(names[length])), names[length] if ax is row[0] else [], fontsize=12)
+            ax.xaxis.set_major_locator(MaxNLocator(3))
+            ax.tick_params("x", labelsize=12)
+            where = {"data": data, "clutter": clutter, "epochs": length}
+            setting = next((s for s in settings if where.items() <= s.items()), None)
             for y, variant in enumerate(names[length]):
                 values = list(summary.scores(chosen, variant=variant, **setting).values()) if setting else []
                 dots_and_interval(ax, y, [100 * value for value in values], COLOURS[0], ink)
             low, high = ax.get_xlim()
             ax.set_xlim(max(low, 0), min(high, 100))  # the interval of very few seeds reaches beyond
-    figure.suptitle("Each dot is a seed; the bar is the mean with its 95 % interval", fontsize=10)
+    figure.supxlabel("test accuracy, %; a dot is a seed, the bar their mean with its 95 % interval", fontsize=12)
     return figure
 
 
