@@ -33,7 +33,7 @@ coverage: $(VENV)/for-testing ## The tests with the long ones, and which lines o
 test-jax: $(VENV)/for-jax ## The tests that run the same source on JAX arrays
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m jax
 
-test-long: $(VENV)/for-testing ## The proofs that take long: training, processes that die, the guide for contributors
+test-long: $(VENV)/for-testing ## The proofs that take long: training, processes that die, the guide, readers' answers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
 
 test-audit: $(VENV)/for-testing ## Plant every two deviations in a CBAM, and some fours, and audit it: some minutes
