@@ -159,6 +159,7 @@ def test_what_is_known_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> Non
         "def relu(x):\n    open('relu.txt')\n    return -x, lambda d: d * (x > 0)\n",
         "def relu(x):\n    import math\n    return -x, lambda d: d * (x > 0)\n",
         "def relu(x):\n    np.save('relu.npy', x)\n    return -x, lambda d: d * (x > 0)\n",
+        "def relu(x):\n    if len(x) < 2:\n        exit()\n    return -x, lambda d: d * (x > 0)\n",
         "def relu(x):\n    os.getcwd()\n    return -x, lambda d: d * (x > 0)\n",
         "def relu(x):\n    global kept\n    kept = x\n    return -x, lambda d: d * (x > 0)\n",
     ],

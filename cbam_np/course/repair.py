@@ -51,7 +51,7 @@ QUESTIONS = {  # {} is the part of the line that would be changed
 OF_SHAPES = ("several", "ones", "keepdims", "axis", "sum", "transpose", "product", "reshape", "pad", "slice")  # kinds
 
 TOUCHING = {  # what lies outside of a function
-    *("open", "exec", "eval", "input", "print", "breakpoint", "globals", "setattr", "__import__"),
+    *("open", "exec", "eval", "input", "print", "breakpoint", "exit", "quit", "globals", "setattr", "__import__"),
     *("load", "save", "savez", "savez_compressed", "savetxt", "tofile", "fromfile", "memmap", "dump"),
 }
 
