@@ -229,8 +229,12 @@ def features(results: list[Result]) -> str:
 
 def in_words(setting: dict[str, Any]) -> str:
     """A setting."""
-    what = "Fashion-MNIST" if setting["data"] == "fashion" else f"digits with clutter {setting['clutter']}"
-    return f"{what}, {setting['count']} pictures, {setting['epochs']} epochs"
+    return f"{place_in_words(setting)}, {setting['count']} pictures, {setting['epochs']} epochs"
+
+
+def place_in_words(setting: dict[str, Any]) -> str:
+    """The pictures of a setting."""
+    return "Fashion-MNIST" if setting["data"] == "fashion" else f"digits with clutter {setting['clutter']}"
 
 
 def ablation(results: list[Result], variants: Sequence[str], setting: dict[str, Any]) -> tuple[list[list[str]], str]:
@@ -449,8 +453,8 @@ def features_short(results: list[Result]) -> str:
     lengths: dict[int, list[str]] = {}
     for setting in settings(results):
         d = difference(*(scores(results, variant=variant, **setting) for variant in ("none", "CBAM")))
-        place = in_words(setting).partition(", ")[0]
-        lengths.setdefault(setting["epochs"], []).append(f"{place}, {points_and_verdict(d, len(KINDS) - 1)}")
+        said_here = f"{place_in_words(setting)}, {points_and_verdict(d, len(KINDS) - 1)}"
+        lengths.setdefault(setting["epochs"], []).append(said_here)
     found = [f"after {epochs} epochs on {'; on '.join(rows)}" for epochs, rows in lengths.items()]
     said = [f"Accuracy with CBAM minus that without attention: {'. And '.join(found) or 'not compared yet'}."]
     closed, opened = (scores(results, variant=v, data="digits", clutter=4, epochs=SHORT) for v in ("CBAM", OPEN))
