@@ -119,6 +119,15 @@ def test_a_change_that_only_takes_an_error_away_is_none() -> None:
     assert not verdict.finding.named.startswith("one change")
 
 
+def test_a_reshape_by_a_bare_name_or_of_nothing_is_no_obstacle() -> None:
+    source = "def relu(x):\n    x.reshape()\n    return reshape(x, x.shape) * (x < 0), lambda d: d * (x > 0)\n"
+    function = of_source("relu", source.replace("    x.reshape()\n", ""), reshape=np.reshape)
+    result = found("relu", function)
+    assert result is not None
+    assert "comparison" in result.question
+    assert found("relu", of_source("relu", source, reshape=np.reshape)) is None
+
+
 def test_where_no_change_helps_nothing_is_said() -> None:
     assert found("relu", of_source("relu", "def relu(x):\n    return np.cos(x), lambda d: np.sin(d)\n")) is None
 
@@ -211,7 +220,7 @@ def test_every_change_has_a_line_and_a_question_and_is_undone(name: str) -> None
         assert "{" not in repair.QUESTIONS[change.kind].format(ast.unparse(change.about)) or "{" in exercise.source
         assert 1 <= change.about.lineno <= len(exercise.source.splitlines())
         if (count := count + 1) % 20 == 0:
-            repair._made(tree, change, exercise.solution)
+            repair._made(tree, change, name, vars(solved))
     assert count > 100
     assert ast.dump(tree, include_attributes=True) == before
 

@@ -1,14 +1,18 @@
 """Small changes of a function's source, simple ones first: what is tried where a mistake is looked for.
 
 A change is made in the syntax tree. What is to stand in a place is written as Python with names for the parts that are
-already there: `written("a @ b.T", a=left, b=right)`.
+already there: `expression("a @ b.T", a=left, b=right)`.
 """
 
 import ast
+import inspect
+import textwrap
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, permutations, product
 from typing import Any
+
+from cbam_np.course.exercise import Function
 
 OPERATORS: dict[type, tuple[type, ...]] = {
     ast.Add: (ast.Sub, ast.Mult),
@@ -34,8 +38,6 @@ FAMILIES = (  # functions that are taken for each other
     ("tile", "repeat"),
 )
 REDUCING = ("sum", "mean", "max", "min", "argmax", "argmin", "amax", "any", "all")
-
-
 AXES = ("0", "1", "2", "3", "(2, 3)", "(0, 1)", "(1, 2)", "(0, 2, 3)", "(1, 2, 3)", "(0, 2)", "(0, 3)")
 ORDERS = tuple(order for n in (2, 3, 4) for order in list(permutations(range(n)))[1:])
 
@@ -75,7 +77,15 @@ def _change(kind: str, about: Any, slot: Slot, node: Any) -> Change:
     return Change(kind, about, ((slot, node),))
 
 
-def written(text: str, **parts: Any) -> Any:
+def syntax_tree(function: Function) -> ast.Module | None:
+    """Of the function's source, which begins in line 1; None if there is none."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+
+
+def expression(text: str, **parts: Any) -> Any:
     """The syntax tree of `text`, with these parts in place of their names."""
 
     class Put(ast.NodeTransformer):
@@ -163,6 +173,7 @@ def _taken_away(slots: list[Slot]) -> Iterator[Change]:
 
 def _exchanged(slots: list[Slot]) -> Iterator[Change]:
     """Another operator, number, keyword, function or slice; two things in the other order; other brackets."""
+    names = _names(slots)
     for slot in slots:
         node, parent = slot.node, slot.parent
         if isinstance(node, (ast.operator, ast.cmpop)) and isinstance(parent, (ast.BinOp, ast.Compare)):
@@ -179,12 +190,12 @@ def _exchanged(slots: list[Slot]) -> Iterator[Change]:
             for elements in _other_orders(node.elts):
                 yield _change("order", node, slot, type(node)(elements, node.ctx))
         elif isinstance(node, ast.Subscript):
-            yield from _other_slices(node, _names(slots))
+            yield from _other_slices(node, names)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             picked = ast.Subscript(node.value, node.targets[0].slice, ast.Load())
             yield _change("index", node, Slot(node, "value"), picked)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
-            parts = written(f"np.split(x, {len(node.targets[0].elts)}, axis=1)", x=node.value)
+            parts = expression(f"np.split(x, {len(node.targets[0].elts)}, axis=1)", x=node.value)
             yield _change("taken apart", node, Slot(node, "value"), parts)
     yield from _other_functions(slots)
 
@@ -210,20 +221,20 @@ def _other_products(slot: Slot, node: ast.BinOp) -> Iterator[Change]:
         yield from (_change("product", node, slot, product) for product in products[isinstance(node.op, ast.Mult) :])
     if isinstance(node.op, ast.Add):
         for text in ("(*left, right)", "(left, *right)", "tuple(a + b for a, b in zip(left, right))"):
-            yield _change("several", node, slot, written(text, left=node.left, right=node.right))
+            yield _change("several", node, slot, expression(text, left=node.left, right=node.right))
 
 
 def _products(a: ast.expr, b: ast.expr) -> Iterator[ast.expr]:
     """The matrix products of two factors, with each as it is or transposed, in both orders."""
     for first, second in ((a, b), (b, a)):
         for turn_first, turn_second in product((False, True), repeat=2):
-            yield written("a @ b", a=_turned(first, turn_first), b=_turned(second, turn_second))
+            yield expression("a @ b", a=_turned(first, turn_first), b=_turned(second, turn_second))
 
 
 def _turned(factor: ast.expr, turn: bool) -> ast.expr:
     if isinstance(factor, ast.Attribute) and factor.attr == "T":
         return factor.value if turn else factor
-    return written("x.T", x=factor) if turn else factor
+    return expression("x.T", x=factor) if turn else factor
 
 
 def _other_values(value: Any) -> Iterator[Any]:
@@ -246,41 +257,40 @@ def _other_calls(slot: Slot, node: ast.Call) -> Iterator[Change]:
                 yield from (_change("function", node, Slot(node.func, "attr"), n) for n in family if n != name)
         if name in ("dot", "outer", "matmul", "multiply", "inner") and len(node.args) == 2:
             yield from (_change("function", node, slot, other) for other in _products(*node.args))
-            yield _change("function", node, slot, written("a * b", a=node.args[0], b=node.args[1]))
+            yield _change("function", node, slot, expression("a * b", a=node.args[0], b=node.args[1]))
     if name in REDUCING and (node.args or not of_numpy):
         values = node.args[:1] if of_numpy or isinstance(node.func, ast.Name) else []
-        reduced = written(f"np.{name}") if values and not of_numpy else node.func
+        reduced = expression(f"np.{name}") if values and not of_numpy else node.func
         others = [keyword for keyword in node.keywords if keyword.arg not in ("axis", "keepdims")]
         given = [keyword for keyword in node.keywords if keyword.arg == "axis"]
         given += [ast.keyword("axis", node.args[len(values)])] if len(node.args) > len(values) else []
         kept = ast.keyword("keepdims", ast.Constant(True))
         yield _change("keepdims", node, slot, ast.Call(reduced, values, [*others, *given, kept]))
         for axes, keep in product(AXES, (False, True)):
-            keywords = [*others, ast.keyword("axis", written(axes)), *([kept] if keep else [])]
+            keywords = [*others, ast.keyword("axis", expression(axes)), *([kept] if keep else [])]
             yield _change("axis", node, slot, ast.Call(reduced, values, keywords))
     if name == "range" and len(node.args) == 2:
         first, last = node.args
-        yield _change("slice", node, slot, written("range(a - 1, b - 1)", a=first, b=last))
+        yield _change("slice", node, slot, expression("range(a - 1, b - 1)", a=first, b=last))
     if name == "pad" and len(node.args) > 1 and not isinstance(p := node.args[1], (ast.Tuple, ast.List)):
-        yield _change("pad", node, Slot(node, "args", 1), written("((0, 0), (0, 0), (p, p), (p, p))", p=p))
-    if name == "reshape":
-        yield from _other_reshapes(slot, node, of_numpy)
+        yield _change("pad", node, Slot(node, "args", 1), expression("((0, 0), (0, 0), (p, p), (p, p))", p=p))
+    if name == "reshape" and isinstance(node.func, ast.Attribute) and node.args:
+        x, *shape = node.args if of_numpy else [node.func.value, *node.args]
+        yield from _other_reshapes(slot, node, x, shape)
     for arguments in _other_orders(node.args):
         yield _change("order", node, slot, ast.Call(node.func, arguments, node.keywords))
 
 
-def _other_reshapes(slot: Slot, node: ast.Call, of_numpy: bool) -> Iterator[Change]:
-    """The axes moved, in place of the reshape, before it, or after one to the shape with two axes exchanged."""
-    x = node.args[0] if of_numpy else node.func.value  # type: ignore[attr-defined]
-    shape = node.args[of_numpy:]
+def _other_reshapes(slot: Slot, node: ast.Call, x: ast.expr, shape: list[ast.expr]) -> Iterator[Change]:
+    """The axes of x moved, in place of the reshape, before it, or after one to a shape with its axes in that order."""
+    sizes = shape[0] if len(shape) == 1 else ast.Tuple(shape, ast.Load())
     shape = shape[0].elts if len(shape) == 1 and isinstance(shape[0], ast.Tuple) else shape
-    sizes = shape[0] if len(shape) == 1 else ast.Tuple(list(shape), ast.Load())
     for order in ORDERS:
-        yield _change("reshape", node, slot, written(f"x.transpose{order}", x=x))
-        yield _change("reshape", node, slot, written(f"x.transpose{order}.reshape(sizes)", x=x, sizes=sizes))
+        yield _change("reshape", node, slot, expression(f"x.transpose{order}", x=x))
+        yield _change("reshape", node, slot, expression(f"x.transpose{order}.reshape(sizes)", x=x, sizes=sizes))
         if len(shape) == len(order):
             before = ast.Tuple([shape[order.index(axis)] for axis in range(len(order))], ast.Load())
-            yield _change("reshape", node, slot, written(f"x.reshape(sizes).transpose{order}", x=x, sizes=before))
+            yield _change("reshape", node, slot, expression(f"x.reshape(sizes).transpose{order}", x=x, sizes=before))
 
 
 def _other_orders(nodes: list[ast.expr]) -> Iterator[list[ast.expr]]:
@@ -321,21 +331,21 @@ def _other_slices(node: ast.Subscript, names: list[str]) -> Iterator[Change]:
 def _moved(ends: list[Slot], steps: list[str]) -> Iterator[tuple[tuple[Slot, ast.expr], ...]]:
     """All of them by the same step, up or down."""
     for step, sign in product(steps, "+-"):
-        yield tuple((end, written(f"end {sign} step", end=end.node, step=written(step))) for end in ends)
+        yield tuple((end, expression(f"end {sign} step", end=end.node, step=expression(step))) for end in ends)
 
 
 def _other_names(slots: list[Slot], operations: Collection[str]) -> Iterator[Change]:
     """A variable for another one of its sort, a function for another one."""
     called = {slot.node.id for slot in slots if _is_called(slot)} | set(operations)
     sizes = _sizes(slots)
+    variables = [name for name in _names(slots) if name not in called]
     for slot in slots:
         node = slot.node
         of_a_shape = getattr(slot.parent, "attr", "") == "shape"
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id != "np" and not of_a_shape:
-            alike = sorted(called) if _is_called(slot) else [name for name in _names(slots) if name not in called]
-            for name in alike:
+            for name in sorted(called) if _is_called(slot) else variables:
                 if name != node.id and (name in sizes) == (node.id in sizes):
-                    yield _change("name", node, slot, written(name))
+                    yield _change("name", node, slot, expression(name))
 
 
 def _is_called(slot: Slot) -> bool:
@@ -370,24 +380,27 @@ def _added(slots: list[Slot]) -> Iterator[Change]:
     for slot in values:
         node = slot.node
         if isinstance(slot.parent, ast.BinOp) and isinstance(slot.parent.op, ast.MatMult):
-            yield _change("transpose", node, slot, written("np.swapaxes(x, -1, -2)", x=node))
+            yield _change("transpose", node, slot, expression("np.swapaxes(x, -1, -2)", x=node))
         if isinstance(node, (ast.Name, ast.Call)):
-            yield from (_change("several", node, slot, written(text, x=node)) for text in ("x[0]", "x[1]"))
+            yield from (_change("several", node, slot, expression(text, x=node)) for text in ("x[0]", "x[1]"))
             for text in ("x[:, :, None, None]", "x[:, None]", "x[:, :, None]", "x[:, :, 0, 0]"):
-                yield _change("ones", node, slot, written(text, x=node))
-        yield _change("sign", node, slot, written("-x", x=node))
+                yield _change("ones", node, slot, expression(text, x=node))
+        yield _change("sign", node, slot, expression("-x", x=node))
         if isinstance(slot.parent, ast.Call) and getattr(slot.parent.func, "id", "") == "range":
-            yield from (_change("number", slot.parent, slot, written(text, x=node)) for text in ("x + 1", "x - 1"))
+            yield from (_change("number", slot.parent, slot, expression(text, x=node)) for text in ("x + 1", "x - 1"))
+    names = _names(slots)
     whole = [slot for slot in values if isinstance(slot.parent, (ast.Assign, ast.AugAssign, ast.Return, ast.Tuple))]
     for slot in whole:
         for axes, keep in product(AXES, (False, True)):
-            summed = written(f"np.sum(x, axis={axes}, keepdims={keep})", x=slot.node)
+            summed = expression(f"np.sum(x, axis={axes}, keepdims={keep})", x=slot.node)
             yield _change("sum", slot.node, slot, summed)
     for slot in whole:
         if any(isinstance(part, (ast.List, ast.ListComp)) for part in ast.walk(slot.node)):
             continue  # a list times an array is an array, which would hide what is wrong with the list
-        for name, sign in product(_names(slots), "*+/"):
-            yield _change("missing", slot.node, slot, written(f"x {sign} other", x=slot.node, other=written(name)))
+        for name, sign in product(names, "*+/"):
+            yield _change(
+                "missing", slot.node, slot, expression(f"x {sign} other", x=slot.node, other=expression(name))
+            )
 
 
 def _is_value(slot: Slot) -> bool:

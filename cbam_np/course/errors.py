@@ -47,15 +47,6 @@ TORCH = {  # names that NumPy doesn't know: what it has instead
     "clamp": "np.clip",
     "torch": "np, or your own functions",
 }
-EXACT = (
-    "PyTorch's name",
-    "whole number",
-    "isn't a power",
-    "one pair for each axis",
-    "one tuple",
-    "PyTorch's. NumPy",
-    "None comes from",
-)  # hints that leave no doubt
 FOREIGN = re.compile(r"(?:has no attribute|unexpected keyword argument|name) '(\w+)'")
 SHAPE = re.compile(r"\([\d, ]*\)")
 
@@ -66,6 +57,7 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
     message = str(error).partition("\n")[0]
     lines = [("stopped", f"{type(error).__name__}: {message}")]
     hints: tuple[str, ...] = ()
+    exact = False
     if frames:
         frame, instruction = frames[-1]
         line, segment = _place(frame, instruction)
@@ -73,17 +65,19 @@ def finding(error: Exception, case: Case, files: tuple[str, ...], during: str) -
         lines += [("in line", called_in), ("and there", line)] if called_in != line else [("in line", line)]
         said, hints = _explained(error, message, case, segment, _values(segment, line.partition(":")[2].strip(), frame))
         lines += [("that is", text) for text in said]
-        if _of_the_course(error.__traceback__, files) and hints and not any(text in hints[0] for text in EXACT):
+        exact = hints == (_without_doubt(error, message, segment),)
+        if _of_the_course(error.__traceback__, files) and hints and not exact:
             hints = ("It stops inside of a function that is called in this line. What does this function get here?",)
         if isinstance(error, ValueError) and (padded := _all_padded(frame)):
+            exact = False
             hints = (f"{padded} pads all axes, N and C too. For H and W alone: ((0, 0), (0, 0), (p, p), (p, p)).",)
     elif isinstance(error, TypeError) and "argument" in message and during == "forward":
         hints = ("How many arguments does the stub have, and in which order?",)
     elif isinstance(error, TypeError) and "argument" in message:
         hints = ("backward is called with one argument, d_out. What is between the brackets where it is defined?",)
-    exact = isinstance(error, NameError) or any(text in hint for hint in hints for text in EXACT)
     named = hints[0] if hints else ""
-    return Finding(f"{during} stops with an error", tuple(lines), hints, named, open=not exact)
+    is_open = not (exact or isinstance(error, NameError))
+    return Finding(f"{during} stops with an error", tuple(lines), hints, named, is_open)
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
@@ -166,6 +160,41 @@ def _values(segment: str, whole: str, frame: FrameType) -> dict[str, Any]:
     return {text: value for text, value in found.items() if not isinstance(value, (type(np), type))}
 
 
+def _without_doubt(error: Exception, message: str, segment: str) -> str:
+    """A hint where the message has one cause only; "" if it may have several."""
+    known = FOREIGN.search(message) or (
+        re.search(r"\.(size|view)\(", segment) if isinstance(error, TypeError) else None
+    )
+    if (
+        known
+        and known[1] in TORCH
+        and ("numpy" in message or "keyword" in message or known[1] in ("torch", "size", "view"))
+    ):
+        return f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}."
+    if "bitwise_xor" in message:
+        return "In Python ^ isn't a power: x**2 is x squared."
+    if "Cannot interpret" in message and "data type" in message:
+        return "np.zeros takes the shape as one tuple, np.zeros((2, 3)): a second argument is the dtype."
+    if re.search(r"repeat\(\) takes", message):
+        return "x.repeat(1, C, 1, 1) is PyTorch's. NumPy has np.tile for it, and np.repeat(x, times, axis=...)."
+    if "'NoneType' object" in message:
+        return (
+            "None comes from a function without a return, such as those that change an array and give nothing back: "
+            "np.put_along_axis, np.add.at, list.append. What do you get this name from?"
+        )
+    if segment.startswith("np.pad(") and isinstance(error, ValueError):
+        return "np.pad takes one pair for each axis, (before, after): ((0, 0), (0, 0), (p, p), (p, p)) pads H and W."
+    if "'tuple' object cannot be interpreted as an integer" in message:
+        example = " argmax takes one axis: reshape two into one first." if "arg" in segment else ""
+        return f"Here one whole number is expected, not a tuple.{example}"
+    if any(
+        text in message
+        for text in ("'float' object cannot be interpreted", "integral type", "only integers", "of integer")
+    ):
+        return "A whole number is expected here. / gives a float, also for 4 / 2; // gives whole numbers."
+    return ""
+
+
 def _explained(
     error: Exception, message: str, case: Case, segment: str, values: dict[str, Any]
 ) -> tuple[list[str], tuple[str, ...]]:
@@ -179,32 +208,8 @@ def _explained(
         return [f"{pair} is a tuple, what an operation returns: its output and its backward"], (
             f"{pair} holds two things. Which one do you need here, and how do you take a tuple apart?",
         )
-    known = FOREIGN.search(message) or (
-        re.search(r"\.(size|view)\(", segment) if isinstance(error, TypeError) else None
-    )
-    if (
-        known
-        and known[1] in TORCH
-        and ("numpy" in message or "keyword" in message or known[1] in ("torch", "size", "view"))
-    ):
-        return facts, (f"{known[1]} is PyTorch's name. NumPy has {TORCH[known[1]]}.",)
-    if "bitwise_xor" in message:
-        return facts, ("In Python ^ isn't a power: x**2 is x squared.",)
-    if "Cannot interpret" in message and "data type" in message:
-        return facts, ("np.zeros takes the shape as one tuple, np.zeros((2, 3)): a second argument is the dtype.",)
-    if re.search(r"repeat\(\) takes", message):
-        return facts, (
-            "x.repeat(1, C, 1, 1) is PyTorch's. NumPy has np.tile for it, and np.repeat(x, times, axis=...).",
-        )
-    if "'NoneType' object" in message:
-        return facts, (
-            "None comes from a function without a return, such as those that change an array and give nothing back: "
-            "np.put_along_axis, np.add.at, list.append. What do you get this name from?",
-        )
-    if segment.startswith("np.pad(") and isinstance(error, ValueError):
-        return facts, (
-            "np.pad takes one pair for each axis, (before, after): ((0, 0), (0, 0), (p, p), (p, p)) pads H and W.",
-        )
+    if exact := _without_doubt(error, message, segment):
+        return facts, (exact,)
     shapes = [_shape(text) for text in SHAPE.findall(message)]
     if "could not be broadcast together" in message and len(shapes) > 1:
         return _broadcast(facts, shapes[-2:] if "requested" in message else shapes[:2], case, _cut(arrays))
@@ -245,16 +250,6 @@ def _explained(
             "One answer, yes or no, is asked for here, by `if`, `and`, or Python's own max and min, and an array has "
             "many. np.where and np.maximum work entry by entry.",
         )
-    if "'tuple' object cannot be interpreted as an integer" in message:
-        example = " argmax takes one axis: reshape two into one first." if "arg" in segment else ""
-        return facts, (f"Here one whole number is expected, not a tuple.{example}",)
-    if (
-        "'float' object cannot be interpreted" in message
-        or "integral type" in message
-        or "only integers" in message
-        or "of integer" in message
-    ):
-        return facts, ("A whole number is expected here. / gives a float, also for 4 / 2; // gives whole numbers.",)
     if "'tuple' object does not support item assignment" in message:
         return facts, ("A tuple can't be changed. list(...) makes a list of it, with the same arrays.",)
     if "axis remapping" in message or "broadcast_to" in message or "requested shape" in message:

@@ -1,6 +1,6 @@
 """What an exercise is: a function of the learner's file, inputs to try it on, and the mistakes that have a name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -48,7 +48,7 @@ class Case:
 class Finding:
     """What is wrong: a headline, facts with labels, hints in stages, and what the mistake is if that is known.
 
-    open: it is not: no more is known than Python's error, or in what the numbers differ.
+    open: it isn't known. There is no more than Python's error, or in what the numbers differ.
     """
 
     head: str
@@ -134,8 +134,21 @@ class Exercise:
 
     def upstream(self, case: Case) -> np.ndarray:
         """A random upstream gradient for a case; the same each time."""
-        out = self.outputs(self.solution, case)
-        return np.random.default_rng(len(self.name)).normal(size=np.shape(out))
+        shape = self._shapes.get(id(case)) or np.shape(self.outputs(self.solution, case))
+        return np.random.default_rng(len(self.name)).normal(size=shape)
+
+    @cached_property
+    def _shapes(self) -> dict[int, tuple[int, ...]]:
+        """Of the outputs, case by case: a search asks for them thousands of times."""
+        return {id(case): np.shape(self.outputs(self.solution, case)) for case in self.cases}
+
+    @cached_property
+    def _expected(self) -> dict[int, tuple[Any, ...]]:
+        return {id(case): self.all_results(self.solution, case) for case in self.cases}
+
+    def expected(self, case: Case) -> tuple[Any, ...]:
+        """The right results in one of the exercise's own cases."""
+        return self._expected[id(case)]
 
     def outputs(self, function: Function, case: Case) -> Any:
         """What forward returns."""
@@ -144,11 +157,17 @@ class Exercise:
 
     def all_results(self, function: Function, case: Case) -> tuple[Any, ...]:
         """What forward and backward return, as a tuple in the order of `results`."""
+        return tuple(self.each_result(function, case))
+
+    def each_result(self, function: Function, case: Case) -> Iterator[Any]:
+        """The same one by one: backward isn't called before a gradient is asked for."""
         result = function(*copied(case.inputs))
         if self.plain:
-            return (result,)
+            yield result
+            return
+        yield result[0]
         gradients = result[1](self.upstream(case))
-        return result[0], *(gradients if isinstance(gradients, tuple) else (gradients,))
+        yield from gradients if isinstance(gradients, tuple) else (gradients,)
 
 
 def copied(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

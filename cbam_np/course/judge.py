@@ -5,10 +5,8 @@ inputs where the two can be compared.
 """
 
 import ast
-import inspect
 import io
 import signal
-import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from cbam_np.course import calls, errors, facts, repair
+from cbam_np.course.changes import syntax_tree
 from cbam_np.course.exercise import Case, Exercise, Finding, Function, Mistake, copied
 
 SECONDS = 20  # for one function; the solution takes a fraction of one
@@ -28,7 +27,6 @@ SEARCH, ONE_TRY = 8, 0.5  # seconds for a change that makes it right, and for on
 SMALL = 12  # arrays with more entries are not printed
 
 NOTHING = Finding("")
-SOLVED = Mistake("with no mistake", ())
 
 RIGHT, FORWARD, WAITS, UNWRITTEN, WRONG = "right", "forward right", "waits", "not written yet", "not right yet"
 
@@ -270,9 +268,7 @@ class _Judge:
             raise _wrong(
                 "forward", want, "a function alone", "Return the output too: out, backward.", "out not returned"
             )
-        if isinstance(result, np.ndarray) and facts.same(
-            result, self.exercise.all_results(self.exercise.solution, case)[0]
-        ):
+        if isinstance(result, np.ndarray) and facts.same(result, self.exercise.expected(case)[0]):
             raise WrongError(
                 Finding(
                     "backward not written yet",
@@ -338,7 +334,7 @@ class _Judge:
                     "the second call differs from the first",
                 )
             )
-        expected = self.expected(run.case)
+        expected = self.exercise.expected(run.case)
         if not all(facts.same(g, e) for g, e in zip(gradients, expected[1:], strict=True)):
             self.blame_shared_state(run)
         run.results = (run.out, *gradients)
@@ -349,7 +345,7 @@ class _Judge:
             _, backward = self.function(*copied(run.case.inputs))
             gradients = backward(self.exercise.upstream(run.case))
             gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-            right = all(facts.same(g, e) for g, e in zip(gradients, self.expected(run.case)[1:], strict=True))
+            right = all(facts.same(g, e) for g, e in zip(gradients, self.exercise.expected(run.case)[1:], strict=True))
         except Exception:
             return
         if right:
@@ -397,9 +393,6 @@ class _Judge:
 
     # --- looking at the results --------------------------------------------------------------------------------------
 
-    def expected(self, case: Case) -> tuple[Any, ...]:
-        return self.exercise.all_results(self.exercise.solution, case)
-
     def unchanged(self, inputs: tuple[Any, ...], case: Case, during: str, names: tuple[str, ...]) -> None:
         for name, before, after in zip(names, case.inputs, inputs, strict=False):
             befores, afters = (x if isinstance(x, tuple) else (x,) for x in (before, after))
@@ -443,7 +436,7 @@ class _Judge:
         exercise = self.exercise
         name = exercise.results[index]
         got = [run.results[index] for run in runs]
-        expected = [self.expected(run.case)[index] for run in runs]
+        expected = [self.exercise.expected(run.case)[index] for run in runs]
         wrong = [i for i in range(len(runs)) if not self.is_right(got[i], expected[i])]
         if not wrong:
             return
@@ -515,7 +508,7 @@ class _Judge:
         return [
             names[j]
             for j in range(index + 1, len(names))
-            if not all(self.is_right(run.results[j], self.expected(run.case)[j]) for run in runs)
+            if not all(self.is_right(run.results[j], self.exercise.expected(run.case)[j]) for run in runs)
         ]
 
     def place(self, name: str, got: np.ndarray, expected: np.ndarray, case: Case) -> Iterator[tuple[str, str]]:
@@ -613,8 +606,9 @@ class _Judge:
         names = self.exercise.results[1:]
         for order in permutations(range(len(names))):
             if list(order) != sorted(order) and all(
-                all(self.is_right(run.results[1 + j], self.expected(run.case)[1 + i]) for i, j in enumerate(order))
+                self.is_right(run.results[1 + j], self.exercise.expected(run.case)[1 + i])
                 for run in runs
+                for i, j in enumerate(order)
             ):
                 return f"all gradients are right, but in another order: return {', '.join(names)}"
         return ""
@@ -680,19 +674,18 @@ def with_repair(exercise: Exercise, function: Function, finding: Finding) -> Fin
 def right_results(exercise: Exercise, function: Function) -> int:
     """How many results are right in all cases, counted from the first to the first wrong one."""
     count = len(exercise.results)
-    for index in sorted(range(len(exercise.cases)), key=lambda i: _entries(exercise.cases[i])):  # quick ones first
-        case = exercise.cases[index]
-        got: tuple[Any, ...] = ()
+    for case in sorted(exercise.cases, key=_entries):  # quick ones first
+        got: list[Any] = []
         with suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = function(*copied(case.inputs))
-            got = (result,) if exercise.plain else (result[0],)
-            if not exercise.plain and count > 1:
-                gradients = result[1](exercise.upstream(case))
-                gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-                got += gradients if len(gradients) == len(exercise.results) - 1 else ()
-        expected = results_of(exercise, SOLVED, index) or ()
-        right = [_is_right(g, e, exercise.tolerance) for g, e in zip(got, expected, strict=False)][:count]
+            for result in exercise.each_result(function, case):
+                got.append(result)
+                if count == 1:
+                    break
+        if len(got) != len(exercise.results):  # too few gradients, or too many: none counts
+            got = got[:1]
+        pairs = zip(got, exercise.expected(case), strict=False)
+        right = [_is_right(result, expected, exercise.tolerance) for result, expected in pairs][:count]
         if not (count := right.index(False) if False in right else len(right)):
             return 0
     if exercise.look:
@@ -712,9 +705,8 @@ def written(function: Function, during: str) -> set[str]:
 
     The names of what is called; "for"; "[] =" where an entry is assigned to; "exp in where"; "return in for".
     """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
+    tree = syntax_tree(function)
+    if not tree:
         return set()
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
     inside = {node for f in functions[1:] for node in ast.walk(f)}

@@ -7,14 +7,14 @@ factor more or less. The learner isn't told the change, only its line, and a que
 
 import ast
 import inspect
-import textwrap
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 from types import ModuleType
+from typing import Any
 
-from cbam_np.course.changes import Change, Slot, all_changes
+from cbam_np.course.changes import Change, Slot, all_changes, syntax_tree
 from cbam_np.course.exercise import Function
 
 MOST = 4000  # changes that are tried
@@ -85,17 +85,15 @@ def find(
     results. operations: names of functions that may be called in place of others. least: so many have to be right.
     seconds: no change is tried later than that.
     """
-    try:
-        lines, start = inspect.getsourcelines(function)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
+    tree = syntax_tree(function)
+    if not tree or not isinstance(tree.body[0], ast.FunctionDef) or not _harmless(tree, function):
         return None
-    if not tree.body or not isinstance(tree.body[0], ast.FunctionDef) or not _harmless(tree, function):
-        return None
+    lines, start = inspect.getsourcelines(function)
+    name = tree.body[0].name
     until = monotonic() + seconds
     best, most_right = None, max(right(function), least - 1)
     for change in islice(all_changes(tree, operations), MOST):
-        results = right(made) if (made := _made(tree, change, function)) else 0
+        results = right(made) if (made := _made(tree, change, name, function.__globals__)) else 0
         if results > most_right:
             row = change.about.lineno
             rows = sorted({row, *(_line(slot, row) for slot, _ in change.parts[1:])})
@@ -123,20 +121,16 @@ def _harmless(tree: ast.AST, function: Function) -> bool:
 
 def may_not_end(function: Function) -> bool:
     """Whether a change could make a loop of it that doesn't end: one with `while`, or over a list that grows."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return True
-    grows = ("append", "extend", "insert")
-    return any(isinstance(node, ast.While) or getattr(node, "attr", "") in grows for node in ast.walk(tree))
+    tree, grows = syntax_tree(function), ("append", "extend", "insert")
+    return not tree or any(isinstance(node, ast.While) or getattr(node, "attr", "") in grows for node in ast.walk(tree))
 
 
 def _short(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 2] + " …"
 
 
-def _made(tree: ast.Module, change: Change, function: Function) -> Function | None:
-    """The function with a change; the tree is left as it was."""
+def _made(tree: ast.Module, change: Change, name: str, names: Mapping[str, Any]) -> Function | None:
+    """The function `name` with a change, among these other names; the tree is left as it was."""
     before = [(slot, slot.node) for slot, _ in change.parts]
     for slot, new in change.parts:
         for node in new if isinstance(new, list) else [new]:
@@ -144,7 +138,7 @@ def _made(tree: ast.Module, change: Change, function: Function) -> Function | No
                 located = node if hasattr(node, "lineno") else ast.copy_location(node, change.about)
                 ast.fix_missing_locations(located)
         slot.put(new)
-    namespace = dict(function.__globals__)
+    namespace = dict(names)
     try:
         exec(compile(tree, "<changed>", "exec"), namespace)
     except (SyntaxError, ValueError, TypeError, NameError):
@@ -152,5 +146,5 @@ def _made(tree: ast.Module, change: Change, function: Function) -> Function | No
     finally:
         for slot, old in before:
             slot.put(old)
-    made: Function = namespace[tree.body[0].name]  # type: ignore[attr-defined]
+    made: Function = namespace[name]
     return made
